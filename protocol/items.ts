@@ -1,0 +1,76 @@
+// How the one table is laid out (PROTOCOL 1.4, 2, 6). Everything that reads or writes it takes the names from here.
+import { FEED_SHARDS } from './limits.ts';
+import type { RecordKey } from './names.ts';
+import type { Version } from './versions.ts';
+
+export const STATE = 'STATE';
+export const FEED_INDEX = 'feed';
+
+export const ATTRIBUTES = {
+  pk: 'pk',
+  sk: 'sk',
+  /** Index `feed`: partition and sort key. */
+  feedShard: 'feedShard',
+  feedOrder: 'feedOrder',
+  /** Canonical JSON text (RFC 8785), and the SHA-256 of its UTF-8 bytes in hex; both absent on a tombstone. */
+  payload: 'payload',
+  sha256: 'sha256',
+  version: 'version',
+  commitVersion: 'commitVersion',
+  deleted: 'deleted',
+} as const;
+
+/** What index `feed` carries beside the keys; payloads come by consistent batch reads. */
+export const FEED_PROJECTION = [ATTRIBUTES.version, ATTRIBUTES.commitVersion, ATTRIBUTES.deleted] as const;
+
+export function recordPk({ tenant, collection, id }: RecordKey): string {
+  return `R#${tenant}#${collection}#${id}`;
+}
+
+/** Inverse of {@link recordPk}; undefined for a control item. */
+export function recordKeyOf(pk: string): RecordKey | undefined {
+  const [kind, tenant, collection, id] = pk.split('#');
+  return kind === 'R' && tenant && collection && id ? { tenant, collection, id } : undefined;
+}
+
+/** The settled sequence of a session on a record: `{ s: sequence, t: Unix ms when settled }`. */
+export function settledAttribute(session: string): string {
+  return `w#${session}`;
+}
+
+/** Spreads a tenant's records evenly; FNV-1a over the key, so that a record never changes shard. */
+export function feedShardOf(key: RecordKey): string {
+  let hash = 0x811c9dc5;
+  for (const char of recordPk(key))
+    hash = Math.imul(hash ^ (char.codePointAt(0) as number), 0x01000193) >>> 0;
+  return feedShard(key.tenant, hash % FEED_SHARDS);
+}
+
+export function feedShard(tenant: string, shard: number): string {
+  return `F#${tenant}#${shard.toString(16)}`;
+}
+
+/** Order within a shard: (commit version, key), as one string (PROTOCOL 6.1). */
+export function feedOrderOf(commitVersion: Version, key: RecordKey): string {
+  return `${commitVersion}#${key.collection}#${key.id}`;
+}
+
+// Control items. None is a record: a restore skips them and no tenant can name them.
+
+/** `{ status: 'open' | 'restoring', restoreEpoch: Unix ms }`; no item means closed (PROTOCOL 1.4). */
+export const GENERATION_KEY = { pk: 'CONTROL#generation', sk: STATE } as const;
+/** `{ activeRegion, epoch, since, reason, votes, restoreEpoch }`: who is active (DESIGN §4). */
+export const ROUTING_KEY = { pk: 'CONTROL#routing', sk: STATE } as const;
+/** `{ checkedAt, steadySince }` in Unix ms: whether a region's feed can be trusted (PROTOCOL 6.2). */
+export function regionStatusKey(region: string) {
+  return { pk: `CONTROL#status#${region}`, sk: STATE } as const;
+}
+/** A region's beat in the feed; index shard {@link HEARTBEAT_SHARD}, order `<Unix ms, 13 digits>#<region>`. */
+export function heartbeatKey(region: string) {
+  return { pk: `CONTROL#heartbeat#${region}`, sk: STATE } as const;
+}
+export const HEARTBEAT_SHARD = 'F#CONTROL#heartbeat';
+/** What `/ready` writes to prove that it can. */
+export function writeProbeKey(region: string) {
+  return { pk: `CONTROL#probe#${region}`, sk: STATE } as const;
+}

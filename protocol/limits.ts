@@ -1,0 +1,41 @@
+// Limits both ends of the wire hold each other to. Sizes in bytes of UTF-8, times in milliseconds.
+
+/** Operations in one push, and how long a client waits to fill one (spec: batchSize, batchTimeout). */
+export const BATCH_OPERATIONS_MAX = 100;
+export const BATCH_WAIT_MS = 5_000;
+
+/** A payload, in its canonical form (RFC 8785); a request body, as sent. */
+export const PAYLOAD_BYTES_MAX = 256 * 1024;
+export const BODY_BYTES_MAX = 1024 * 1024;
+
+/** A version this far ahead of the server is refused as `clock_ahead` (PROTOCOL 3.3). */
+export const CLOCK_AHEAD_MS_MAX = 60_000;
+/** An operation older than this is refused as `too_old`; a replayed one gets two days more (PROTOCOL 3.3). */
+export const OPERATION_AGE_MS_MAX = 90 * 86_400_000;
+export const REPLAYED_OPERATION_AGE_MS_MAX = 92 * 86_400_000;
+/** Tombstones, and sessions silent on a record, are kept this long (PROTOCOL 2, 7). */
+export const TOMBSTONE_AGE_MS_MIN = 93 * 86_400_000;
+
+/** The feed: index partitions a tenant, and how far behind now a checkpoint stays (PROTOCOL 6). */
+export const FEED_SHARDS = 16;
+export const FEED_SETTLE_MS = 120_000;
+export const CURSOR_AGE_MS_MAX = 90 * 86_400_000;
+/** A pull page. */
+export const PULL_LIMIT_DEFAULT = 100;
+export const PULL_LIMIT_MAX = 1_000;
+/** A listing page. */
+export const LIST_LIMIT_DEFAULT = 50;
+export const LIST_LIMIT_MAX = 100;
+
+/** Feed heartbeats (PROTOCOL 6.2). */
+export const HEARTBEAT_EVERY_MS = 5_000;
+export const HEARTBEAT_CHECK_EVERY_MS = 15_000;
+export const HEARTBEAT_AGE_MS_MAX = 20_000;
+export const HEARTBEAT_GAP_MS_MAX = 35_000;
+export const FEED_CHECK_AGE_MS_MAX = 60_000;
+export const FEED_STEADY_MS_MIN = 20_000;
+
+/** A copy of the generation item older than this may not admit a write (PROTOCOL 8.1). */
+export const GENERATION_AGE_MS_MAX = 5_000;
+/** One write attempt, after which its socket is destroyed (PROTOCOL 1.3). */
+export const WRITE_ATTEMPT_MS_MAX = 10_000;

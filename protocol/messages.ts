@@ -1,0 +1,86 @@
+// The wire: paths, headers, bodies. `docs/openapi.yaml` describes the same and a test holds the two together.
+import type { Json, Operation } from './operations.ts';
+import type { Verdict } from './verdicts.ts';
+import type { Version } from './versions.ts';
+
+export const PATHS = {
+  health: '/health',
+  ready: '/ready',
+  description: '/openapi.yaml',
+  records: '/v1/records/{collection}',
+  record: '/v1/records/{collection}/{id}',
+  push: '/v1/sync/push',
+  pull: '/v1/sync/pull',
+} as const;
+
+/** Lower case, as Node gives them; HTTP does not mind. */
+export const HEADERS = {
+  /** `<session>:<sequence>`; with `eden-version` it makes a record write safe to retry and to hedge. */
+  idempotencyKey: 'idempotency-key',
+  version: 'eden-version',
+  /** Which verdict a keyed record write got. */
+  verdict: 'eden-verdict',
+  /** Both ways: the client's known restore epoch, the one an answer was admitted under (PROTOCOL 8.2). */
+  restoreEpoch: 'eden-restore-epoch',
+  /** The region that answered. */
+  region: 'eden-region',
+  /** `true` on `/health` when this region is evacuated: use it last, but it still serves. */
+  evacuated: 'eden-evacuated',
+  /** What is not as it should be about this answer, as `reason` or `reason; region=…`. */
+  degraded: 'eden-degraded',
+} as const;
+
+export const SCOPES = { read: 'records:read', write: 'records:write', sync: 'sync' } as const;
+
+export interface PushRequest {
+  readonly operations: readonly Operation[];
+}
+
+/** One verdict per operation, in the order sent. */
+export interface PushResponse {
+  readonly verdicts: readonly Verdict[];
+}
+
+export interface Change {
+  readonly collection: string;
+  readonly id: string;
+  readonly version: Version;
+  readonly deleted: boolean;
+  /** Absent when deleted. */
+  readonly payload?: Json;
+}
+
+export interface PullResponse {
+  readonly changes: readonly Change[];
+  /** Opaque: hand it back to go on from here. */
+  readonly cursor: string;
+  /** Whether more is waiting behind `cursor` right now. */
+  readonly more: boolean;
+  /** Set from the first to the last page of a resync: what it does not return is gone (PROTOCOL 6.4). */
+  readonly resync: boolean;
+}
+
+export interface RecordResponse {
+  readonly collection: string;
+  readonly id: string;
+  readonly version: Version;
+  readonly payload: Json;
+}
+
+export interface ListResponse {
+  readonly records: readonly { readonly id: string; readonly version: Version; readonly payload: Json }[];
+  /** Absent on the last page. */
+  readonly cursor?: string;
+}
+
+export interface HealthResponse {
+  readonly status: 'ok' | 'evacuated';
+  readonly region: string;
+}
+
+export interface ReadyResponse {
+  readonly status: 'ready' | 'not_ready';
+  readonly region: string;
+  /** Per dependency: `ok`, or why not. */
+  readonly dependencies: { readonly [name: string]: string };
+}
