@@ -140,10 +140,11 @@ export function defineConfig(stage: string, raw: StageConfig): Config {
   within('capacity.instancesMax', capacity.instancesMax, capacity.instancesMin, SCALING.instancesMax);
   within('capacity.memoryMb', capacity.memoryMb, SERVER_MEMORY_MB.min, SERVER_MEMORY_MB.max);
   within('capacity.healthReservedConcurrency', capacity.healthReservedConcurrency, 2, 1_000);
+  // During a release the old and the new version are warm side by side inside the reservation.
   within(
     'capacity.authorizerReservedConcurrency',
     capacity.authorizerReservedConcurrency,
-    capacity.instancesMin,
+    2 * capacity.instancesMin,
     1_000,
   );
   within('capacity.requestsPerSecondMax', capacity.requestsPerSecondMax, 1, 10_000);

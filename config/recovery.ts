@@ -67,6 +67,11 @@ export function recoveryBudgets(config: Config): readonly RecoveryBudget[] {
   ];
 }
 
+/** Detection, TTL and propagation: what a client that knows only the failover name waits for. */
+export function dnsFailoverMs({ dns }: Config): number {
+  return dns.checkIntervalMs * dns.checkFailures + dns.ttlMs + DNS_PROPAGATION_MS;
+}
+
 /** A recovery time objective that the configuration cannot meet. */
 export class RecoveryError extends Error {
   override readonly name = 'RecoveryError';

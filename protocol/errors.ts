@@ -26,7 +26,6 @@ export const PROBLEMS = {
   unauthorized: { status: 401, title: 'The token is missing or not valid' },
   forbidden: { status: 403, title: 'The token does not allow this' },
   not_found: { status: 404, title: 'There is no such thing' },
-  method_not_allowed: { status: 405, title: 'This path does not take that method' },
   clock_ahead: { status: 409, title: "The operation's version is ahead of the server's clock" },
   restore_epoch: { status: 409, title: 'The data was restored since: send what you still keep again' },
   superseded: { status: 409, title: 'A newer edit won' },

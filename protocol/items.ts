@@ -59,9 +59,11 @@ export function feedOrderOf(commitVersion: Version, key: RecordKey): string {
 
 /** `{ status: 'open' | 'restoring', restoreEpoch: Unix ms }`; no item means closed (PROTOCOL 1.4). */
 export const GENERATION_KEY = { pk: 'CONTROL#generation', sk: STATE } as const;
-/** `{ activeRegion, epoch, since, reason, votes, restoreEpoch }`: who is active (DESIGN §4). */
+/** `{ activeRegion, epoch, since, reason, votes, restoreEpoch }`: who is active (DESIGN §4). The primary region is
+ * evacuated while another is active; the standby never is, since it serves either way. No item: nothing ever moved. */
 export const ROUTING_KEY = { pk: 'CONTROL#routing', sk: STATE } as const;
-/** `{ checkedAt, steadySince }` in Unix ms: whether a region's feed can be trusted (PROTOCOL 6.2). */
+/** `{ checkedAt, steadySince }` in Unix ms: whether a region's feed can be trusted (PROTOCOL 6.2). No `steadySince`:
+ * the check found no fresh heartbeat. */
 export function regionStatusKey(region: string) {
   return { pk: `CONTROL#status#${region}`, sk: STATE } as const;
 }

@@ -7,6 +7,10 @@ export const BATCH_WAIT_MS = 5_000;
 /** A payload, in its canonical form (RFC 8785); a request body, as sent. */
 export const PAYLOAD_BYTES_MAX = 256 * 1024;
 export const BODY_BYTES_MAX = 1024 * 1024;
+/** Objects and arrays inside one another in a body, itself included. */
+export const JSON_DEPTH_MAX = 64;
+/** All `w#` attributes of an item together, names included (PROTOCOL 2). */
+export const SETTLED_BYTES_MAX = 32 * 1024;
 
 /** A version this far ahead of the server is refused as `clock_ahead` (PROTOCOL 3.3). */
 export const CLOCK_AHEAD_MS_MAX = 60_000;
@@ -23,6 +27,9 @@ export const CURSOR_AGE_MS_MAX = 90 * 86_400_000;
 /** A pull page. */
 export const PULL_LIMIT_DEFAULT = 100;
 export const PULL_LIMIT_MAX = 1_000;
+/** Payloads in one answer: Lambda answers with 6 MB at most, and the last payload may exceed this by its own size.
+ * https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html */
+export const ANSWER_PAYLOAD_BYTES_MAX = 4 * 1024 * 1024;
 /** A listing page. */
 export const LIST_LIMIT_DEFAULT = 50;
 export const LIST_LIMIT_MAX = 100;

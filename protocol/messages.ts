@@ -22,6 +22,8 @@ export const HEADERS = {
   verdict: 'eden-verdict',
   /** Both ways: the client's known restore epoch, the one an answer was admitted under (PROTOCOL 8.2). */
   restoreEpoch: 'eden-restore-epoch',
+  /** Names this request in the logs. */
+  requestId: 'eden-request-id',
   /** The region that answered. */
   region: 'eden-region',
   /** `true` on `/health` when this region is evacuated: use it last, but it still serves. */

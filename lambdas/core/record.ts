@@ -1,0 +1,35 @@
+// A record as the table holds it, and an edit that wants to change it: what every decision here is made from.
+import type { RecordKey } from '../../protocol/names.ts';
+import type { Version } from '../../protocol/versions.ts';
+
+/** What a version of a record says: its payload, or that it is deleted. */
+export type Content =
+  | { readonly deleted: true }
+  /** `payload` is canonical JSON text (RFC 8785); `sha256` is of its UTF-8 bytes, in hex. */
+  | { readonly deleted: false; readonly payload: string; readonly sha256: string };
+
+/** The highest sequence of a session settled on a record, and when (Unix ms). */
+export interface Settled {
+  readonly sequence: number;
+  readonly atMs: number;
+}
+
+export interface StoredRecord {
+  readonly version: Version;
+  readonly commitVersion: Version;
+  readonly content: Content;
+  readonly settled: ReadonlyMap<string, Settled>;
+}
+
+/** An operation that passed validation, ready to be written. */
+export interface Edit {
+  readonly key: RecordKey;
+  readonly session: string;
+  readonly sequence: number;
+  readonly version: Version;
+  /** Undefined when its author knew of no record. */
+  readonly base: Version | undefined;
+  /** Queued again after a restore (PROTOCOL 8.2). */
+  readonly replayed: boolean;
+  readonly content: Content;
+}

@@ -1,0 +1,51 @@
+// Whether a region's feed is complete (PROTOCOL 6.2). An isolated region's index stands still, a healed one's catches
+// up with gaps; the heartbeats of other regions, read through that very index, tell.
+import {
+  FEED_CHECK_AGE_MS_MAX,
+  FEED_STEADY_MS_MIN,
+  HEARTBEAT_AGE_MS_MAX,
+  HEARTBEAT_GAP_MS_MAX,
+} from '../../protocol/limits.ts';
+
+/** A region's status item. Unix ms; without `steadySince` the check found no fresh beat. */
+export interface FeedStatus {
+  readonly checkedAt: number;
+  readonly steadySince?: number;
+}
+
+export interface Beat {
+  readonly region: string;
+  readonly atMs: number;
+}
+
+/**
+ * The next status. `previous` is the last one, `beats` what the index shows, `nowMs` from before the index was read.
+ * Steady goes on while every check finds another region's beat at most 20 s old and checks are at most 35 s apart:
+ * what happened in a longer gap nobody saw.
+ */
+export function checkFeed(
+  previous: FeedStatus | undefined,
+  beats: readonly Beat[],
+  region: string,
+  nowMs: number,
+): FeedStatus {
+  const ageMs = freshestAgeMs(beats, region, nowMs);
+  if (ageMs === undefined || ageMs > HEARTBEAT_AGE_MS_MAX) return { checkedAt: nowMs };
+  const goesOn = previous?.steadySince !== undefined && nowMs - previous.checkedAt <= HEARTBEAT_GAP_MS_MAX;
+  return { checkedAt: nowMs, steadySince: goesOn ? (previous.steadySince as number) : nowMs };
+}
+
+/** Age of the freshest beat of another region; a beat from the future counts by its distance too. */
+export function freshestAgeMs(beats: readonly Beat[], region: string, nowMs: number): number | undefined {
+  const ages = beats.filter((beat) => beat.region !== region).map(({ atMs }) => Math.abs(nowMs - atMs));
+  return ages.length === 0 ? undefined : Math.min(...ages);
+}
+
+/** Whether a pull may trust the feed now: checked at most 60 s ago, and steady for 20 s at that check. */
+export function isSteady(status: FeedStatus | undefined, nowMs: number): boolean {
+  return (
+    status?.steadySince !== undefined &&
+    nowMs - status.checkedAt <= FEED_CHECK_AGE_MS_MAX &&
+    status.checkedAt - status.steadySince >= FEED_STEADY_MS_MIN
+  );
+}

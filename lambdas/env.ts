@@ -1,0 +1,96 @@
+// The only reader of a function's environment. Every value is set by its stack; one that is missing or malformed
+// fails the start of the function with its name, what was expected and what came.
+export const ROLES = ['primary', 'standby', 'quorum'] as const;
+export type Role = (typeof ROLES)[number];
+
+/** Where a function runs, and beside whom. */
+export interface Place {
+  readonly stage: string;
+  readonly role: Role;
+  readonly region: string;
+  readonly regions: Readonly<Record<Role, string>>;
+}
+
+type Source = Readonly<Record<string, string | undefined>>;
+
+export class EnvironmentError extends Error {
+  override readonly name = 'EnvironmentError';
+}
+
+export function readPlace(source: Source = process.env): Place {
+  const role = required(source, 'EDEN_ROLE');
+  if (!isRole(role)) throw unusable('EDEN_ROLE', `one of ${ROLES.join(', ')}`, role);
+  return {
+    stage: required(source, 'EDEN_STAGE'),
+    role,
+    region: required(source, 'AWS_REGION'),
+    regions: readRegions(required(source, 'EDEN_REGIONS')),
+  };
+}
+
+export function readTableName(source: Source = process.env): string {
+  return required(source, 'TABLE_NAME');
+}
+
+/** ARN of the region's own key. */
+export function readKeyArn(source: Source = process.env): string {
+  return required(source, 'KEY_ARN');
+}
+
+/** What tokens must say, and the keys that may sign them (JWK Set, RFC 7517). */
+export interface TokenSettings {
+  readonly issuer: string;
+  readonly audience: string;
+  readonly keySet: unknown;
+}
+
+export function readTokenSettings(source: Source = process.env): TokenSettings {
+  return {
+    issuer: required(source, 'JWT_ISSUER'),
+    audience: required(source, 'JWT_AUDIENCE'),
+    keySet: parseJson('JWT_KEY_SET', required(source, 'JWT_KEY_SET')),
+  };
+}
+
+/** ARN of the version that a deployment is about to send traffic to. */
+export function readNewVersionArn(source: Source = process.env): string {
+  return required(source, 'NEW_VERSION_ARN');
+}
+
+function readRegions(text: string): Place['regions'] {
+  const regions = parseJson('EDEN_REGIONS', text);
+  if (!isRegions(regions)) throw unusable('EDEN_REGIONS', '{"primary":"…","standby":"…","quorum":"…"}', text);
+  return regions;
+}
+
+function isRegions(value: unknown): value is Place['regions'] {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    ROLES.every((role) => role in value && typeof value[role as keyof typeof value] === 'string')
+  );
+}
+
+function isRole(text: string): text is Role {
+  return ROLES.some((role) => role === text);
+}
+
+function required(source: Source, name: string): string {
+  const value = source[name];
+  if (!value) throw unusable(name, 'a value', value);
+  return value;
+}
+
+function parseJson(name: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new EnvironmentError(`environment variable ${name}: expected JSON`, { cause });
+  }
+}
+
+function unusable(name: string, expected: string, got: string | undefined): EnvironmentError {
+  return new EnvironmentError(
+    `environment variable ${name}: expected ${expected}, got ${JSON.stringify(got)}`,
+  );
+}

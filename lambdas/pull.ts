@@ -1,0 +1,12 @@
+// Function `pull`: hands out changes.
+import { readKeyArn } from './env.ts';
+import { httpHandler } from './http.ts';
+import { createReadiness, readyRoutes, serviceChecks } from './readiness.ts';
+import { pullRoutes } from './routes/pull.ts';
+import { createService } from './service.ts';
+
+const service = createService('sync');
+const checks = serviceChecks(service, { keyArn: readKeyArn(), writes: false });
+const readiness = createReadiness({ ...service, region: service.place.region, checks });
+
+export const handler = httpHandler({ ...pullRoutes(service), ...readyRoutes(readiness) }, service);

@@ -1,0 +1,12 @@
+// Function `push`: takes batches of operations.
+import { readKeyArn } from './env.ts';
+import { httpHandler } from './http.ts';
+import { createReadiness, readyRoutes, serviceChecks } from './readiness.ts';
+import { pushRoutes } from './routes/push.ts';
+import { createService } from './service.ts';
+
+const service = createService('sync');
+const checks = serviceChecks(service, { keyArn: readKeyArn(), writes: true });
+const readiness = createReadiness({ ...service, region: service.place.region, checks });
+
+export const handler = httpHandler({ ...pushRoutes(service), ...readyRoutes(readiness) }, service);

@@ -1,0 +1,12 @@
+// Function `records`: reads, writes and lists records one at a time.
+import { readKeyArn } from './env.ts';
+import { httpHandler } from './http.ts';
+import { createReadiness, readyRoutes, serviceChecks } from './readiness.ts';
+import { recordsRoutes } from './routes/records.ts';
+import { createService } from './service.ts';
+
+const service = createService('api');
+const checks = serviceChecks(service, { keyArn: readKeyArn(), writes: true });
+const readiness = createReadiness({ ...service, region: service.place.region, checks });
+
+export const handler = httpHandler({ ...recordsRoutes(service), ...readyRoutes(readiness) }, service);

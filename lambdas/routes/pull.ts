@@ -1,0 +1,86 @@
+// `GET /v1/sync/pull`: a page of a tenant's changes, and the cursor to go on from (PROTOCOL §6).
+import { recordPk } from '../../protocol/items.ts';
+import { ANSWER_PAYLOAD_BYTES_MAX, PULL_LIMIT_DEFAULT, PULL_LIMIT_MAX } from '../../protocol/limits.ts';
+import { PATHS } from '../../protocol/messages.ts';
+import { admitRequest } from '../admit.ts';
+import { decodePullCursor, encodePullCursor, type PullCursor } from '../core/cursors.ts';
+import { advance, beginPull, cursorOf, isComplete, type Pull, sharesOf } from '../core/pulling.ts';
+import { isSteady } from '../core/steadiness.ts';
+import { type HttpRequest, ProblemError, type Routes } from '../http.ts';
+import { limitOf } from '../paging.ts';
+import type { Service } from '../service.ts';
+import type { FeedPage } from '../store/store.ts';
+import { wholeContent } from '../whole.ts';
+
+export function pullRoutes(service: Service): Routes {
+  const { store, place, now } = service;
+  return {
+    [`GET ${PATHS.pull}`]: async (request) => {
+      const tenant = request.tenant();
+      const limit = limitOf(request, PULL_LIMIT_DEFAULT, PULL_LIMIT_MAX);
+      const cursor = cursorIn(request, tenant);
+      const { restoreEpoch } = await admitRequest(request, service, { required: true });
+      // Before the first read of the feed: what is stamped from here on may not be in it yet.
+      const nowMs = now();
+      const pull = beginPull(cursor, { tenant, restoreEpoch, nowMs });
+      if (pull === 'expired')
+        throw new ProblemError('cursor_expired', 'the cursor is older than 90 days: pull without one');
+      if (!isSteady(await store.feedStatus(place.region), now()))
+        throw new ProblemError('feed_unsteady', `the feed of ${place.region} is not known to be complete`);
+      return readPage(pull, limit, request, service);
+    },
+  };
+}
+
+async function readPage(pull: Pull, limit: number, request: HttpRequest, service: Service) {
+  const reads = await Promise.all(
+    sharesOf(pull, limit).map(async ({ shard, after, limit: share }) => {
+      const page = await service.store.feed({ tenant: pull.tenant, shard, after, limit: share });
+      return { shard, page };
+    }),
+  );
+  const rows = reads.flatMap(({ page }) => page.rows);
+  const { records, looked } = await service.store.readMany(
+    rows.map(({ key }) => key),
+    ANSWER_PAYLOAD_BYTES_MAX,
+  );
+  const changes: string[] = [];
+  for (const { key } of rows.slice(0, looked)) {
+    const record = records.get(recordPk(key));
+    // Swept since: whoever still has it learnt of its deletion, or starts anew (PROTOCOL 6.4, 7).
+    if (!record) continue;
+    const content = wholeContent(key, record, request);
+    const { collection, id } = key;
+    const change = JSON.stringify({ collection, id, version: record.version, deleted: content.deleted });
+    // The stored text goes out as it is: it is JSON, and canonical.
+    changes.push(content.deleted ? change : `${change.slice(0, -1)},"payload":${content.payload}}`);
+  }
+  const next = advance(
+    pull,
+    reads.map(({ shard, page }) => ({ shard, rows: positionsOf(page), exhausted: page.next === undefined })),
+    looked,
+  );
+  const rest = JSON.stringify({
+    cursor: encodePullCursor(cursorOf(next)),
+    more: !isComplete(next),
+    resync: pull.resync,
+  });
+  return {
+    status: 200,
+    headers: { 'content-type': 'application/json' },
+    body: `{"changes":[${changes.join(',')}],${rest.slice(1)}`,
+  };
+}
+
+function positionsOf({ rows }: FeedPage): readonly string[] {
+  return rows.map(({ position }) => position);
+}
+
+function cursorIn(request: HttpRequest, tenant: string): PullCursor | undefined {
+  const text = request.query('cursor');
+  if (text === undefined) return undefined;
+  const cursor = decodePullCursor(text);
+  if (cursor?.tenant !== tenant)
+    throw new ProblemError('invalid_request', 'cursor: expected one that a pull of this tenant returned');
+  return cursor;
+}

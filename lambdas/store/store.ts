@@ -1,0 +1,100 @@
+// The store port: what the functions ask of the one table. A contract suite (test/contracts/store.ts) holds every
+// engine behind it to these words.
+import { EdenFieldError } from '../../protocol/errors.ts';
+import type { RecordKey } from '../../protocol/names.ts';
+import type { Version } from '../../protocol/versions.ts';
+import type { Generation } from '../core/admission.ts';
+import type { Content, StoredRecord } from '../core/record.ts';
+import type { Routing } from '../core/routing.ts';
+import type { Beat, FeedStatus } from '../core/steadiness.ts';
+
+/** One conditional write of a record: payload, version and settled sequence land together, or not at all. */
+export interface RecordWrite {
+  readonly key: RecordKey;
+  readonly version: Version;
+  readonly content: Content;
+  /** The version that must be stored, below `version`; undefined when nothing may be stored. */
+  readonly base: Version | undefined;
+  /** Stamped for this attempt; what is stored must have a lower one (PROTOCOL 1.3). */
+  readonly commitVersion: Version;
+  /** The session's sequence to settle, above what is settled; undefined for a writer without a session. */
+  readonly settles?: { readonly session: string; readonly sequence: number; readonly atMs: number };
+  /** Sessions to forget, decided on the record as it was at `commitVersion`, which must still be stored. */
+  readonly forget?: { readonly sessions: readonly string[]; readonly commitVersion: Version };
+}
+
+export type WriteOutcome =
+  | { readonly written: true }
+  /** The condition failed on this; undefined when nothing is stored. */
+  | { readonly written: false; readonly stored: StoredRecord | undefined };
+
+export interface FeedQuery {
+  readonly tenant: string;
+  readonly shard: number;
+  /** Rows above this position only. */
+  readonly after: string;
+  /** Rows looked at. */
+  readonly limit: number;
+  /** Rows of other collections are left out of the answer, but count towards `limit`. */
+  readonly collection?: string;
+}
+
+export interface FeedPage {
+  readonly rows: readonly { readonly key: RecordKey; readonly position: string }[];
+  /** The last position looked at; undefined when the shard has no more. */
+  readonly next: string | undefined;
+}
+
+/**
+ * Every method throws {@link StoreUnavailableError} when the table refuses or does not answer.
+ * Reads are consistent except where they say otherwise.
+ */
+export interface Store {
+  /** @throws {RecordFullError} the item has no room for the write */
+  write(write: RecordWrite): Promise<WriteOutcome>;
+  read(key: RecordKey): Promise<StoredRecord | undefined>;
+  /** Those that exist, by {@link recordPk}; fewer when `bytesMax` of payload are reached, in the order asked for. */
+  readMany(
+    keys: readonly RecordKey[],
+    bytesMax: number,
+  ): Promise<{ readonly records: ReadonlyMap<string, StoredRecord>; readonly looked: number }>;
+  /** Through this region's index: eventually consistent. */
+  feed(query: FeedQuery): Promise<FeedPage>;
+  generation(): Promise<Generation | undefined>;
+  routing(): Promise<Routing | undefined>;
+  feedStatus(region: string): Promise<FeedStatus | undefined>;
+  /** Returns false, and writes nothing, when the stored status is not `previous` any more. */
+  saveFeedStatus(region: string, status: FeedStatus, previous: FeedStatus | undefined): Promise<boolean>;
+  /** Returns false, and writes nothing, when the stored beat is not older. */
+  beat(region: string, atMs: number): Promise<boolean>;
+  /** Every region's last beat, as this region's index shows it: eventually consistent. */
+  beats(): Promise<readonly Beat[]>;
+  /** Writes the region's probe item. */
+  probe(region: string, atMs: number): Promise<void>;
+}
+
+/** The table refused, or did not answer. */
+export class StoreUnavailableError extends EdenFieldError {
+  readonly code = 'store_unavailable';
+  readonly retryable: boolean;
+  /** Whether the write may have landed all the same, which the next send finds out. */
+  readonly mayHaveLanded: boolean;
+  constructor(
+    message: string,
+    {
+      retryable,
+      mayHaveLanded,
+      cause,
+    }: { readonly retryable: boolean; readonly mayHaveLanded: boolean; readonly cause?: unknown },
+  ) {
+    super(message, { cause });
+    this.retryable = retryable;
+    this.mayHaveLanded = mayHaveLanded;
+  }
+}
+
+/** The item would pass DynamoDB's 400 KB. */
+export class RecordFullError extends EdenFieldError {
+  readonly code = 'record_full';
+  readonly retryable = false;
+}

@@ -1,0 +1,108 @@
+// The one table: three strongly consistent replicas, of which two are a majority (ADR 0007). What multi-Region strong
+// consistency forbids and CDK does not check is refused here, at synth.
+import { ArnFormat, Aspects, type IAspect, type RemovalPolicy, Stack, Token } from 'aws-cdk-lib';
+import {
+  AttributeType,
+  Billing,
+  CfnGlobalTable,
+  MultiRegionConsistency,
+  ProjectionType,
+  StreamViewType,
+  TableEncryptionV2,
+  TableV2,
+} from 'aws-cdk-lib/aws-dynamodb';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
+import { Construct, type IConstruct } from 'constructs';
+import { REPLICATION } from '../../config/promises.ts';
+import { ATTRIBUTES, FEED_INDEX, FEED_PROJECTION } from '../../protocol/items.ts';
+
+export interface RecordTableProps {
+  readonly tableName: string;
+  /** The copy of the key in this stack's Region. */
+  readonly key: IKey;
+  /** The multi-Region key's id, the same in all three Regions. */
+  readonly keyId: string;
+  /** Two besides the stack's own Region: three copies, so that two are a majority. */
+  readonly replicaRegions: readonly [string, string];
+  readonly removalPolicy: RemovalPolicy;
+  /** Whether each replica refuses to be deleted. */
+  readonly deletionProtection: boolean;
+}
+
+/** The most DynamoDB keeps: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/PointInTimeRecovery.html */
+const POINT_IN_TIME_DAYS = 35;
+
+export class RecordTable extends Construct {
+  constructor(scope: Construct, id: string, props: RecordTableProps) {
+    super(scope, id);
+    const { tableName, key, keyId, replicaRegions, removalPolicy, deletionProtection } = props;
+    const stack = Stack.of(this);
+    if (new Set([stack.region, ...replicaRegions]).size !== REPLICATION.copies)
+      throw new Error(
+        `${this.node.path}: expected ${REPLICATION.copies} different Regions, got ${[stack.region, ...replicaRegions].join(', ')}`,
+      );
+    // The replica keys' ARNs differ in the Region only, so that no value has to cross Regions.
+    const replicaKeyArns = Object.fromEntries(
+      replicaRegions.map((region) => [
+        region,
+        stack.formatArn({
+          service: 'kms',
+          region,
+          resource: 'key',
+          resourceName: keyId,
+          arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
+        }),
+      ]),
+    );
+    new TableV2(this, 'Table', {
+      tableName,
+      partitionKey: { name: ATTRIBUTES.pk, type: AttributeType.STRING },
+      sortKey: { name: ATTRIBUTES.sk, type: AttributeType.STRING },
+      globalSecondaryIndexes: [
+        {
+          indexName: FEED_INDEX,
+          partitionKey: { name: ATTRIBUTES.feedShard, type: AttributeType.STRING },
+          sortKey: { name: ATTRIBUTES.feedOrder, type: AttributeType.STRING },
+          projectionType: ProjectionType.INCLUDE,
+          nonKeyAttributes: [...FEED_PROJECTION],
+        },
+      ],
+      multiRegionConsistency: MultiRegionConsistency.STRONG,
+      replicas: replicaRegions.map((region) => ({ region })),
+      encryption: TableEncryptionV2.customerManagedKey(key, replicaKeyArns),
+      // No ceiling: one would turn a burst, or the replay after a restore, into refused writes in all three Regions.
+      // API Gateway's throttle is what bounds the cost.
+      billing: Billing.onDemand(),
+      pointInTimeRecoverySpecification: {
+        pointInTimeRecoveryEnabled: true,
+        recoveryPeriodInDays: POINT_IN_TIME_DAYS,
+      },
+      deletionProtection,
+      // What journals and archivers will read; replication does not need it.
+      dynamoStream: StreamViewType.NEW_AND_OLD_IMAGES,
+      removalPolicy,
+    });
+    Aspects.of(this).add(new StrongConsistencyRules());
+  }
+}
+
+/** Checks the table as it will be written, however it came to be so: a prop of ours, or an override by somebody else.
+ * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html */
+class StrongConsistencyRules implements IAspect {
+  visit(node: IConstruct): void {
+    if (!(node instanceof CfnGlobalTable)) return;
+    const refuse = (what: string): never => {
+      throw new Error(`${node.node.path}: a table with multi-Region strong consistency ${what}`);
+    };
+    if (node.timeToLiveSpecification !== undefined) refuse('has no TTL: expected none, got one');
+    const local: unknown = Stack.of(node).resolve(node.localSecondaryIndexes);
+    if (Array.isArray(local) && local.length > 0)
+      refuse(`has no local secondary indexes: expected none, got ${local.length}`);
+    const replicas: unknown = Stack.of(node).resolve(node.replicas);
+    const copies = Array.isArray(replicas) ? replicas.length : 0;
+    if (copies !== REPLICATION.copies)
+      refuse(`has ${REPLICATION.copies} replicas here, none of them a witness, got ${copies}`);
+    if (node.globalTableWitnesses !== undefined && !Token.isUnresolved(node.globalTableWitnesses))
+      refuse('needs a third copy that votes and can be restored from, not a witness');
+  }
+}

@@ -1,0 +1,68 @@
+// What a function may do to the table, as policy statements: its own calls, on this table's replicas, and the use of
+// the key that those calls make through DynamoDB.
+import { ArnFormat, type Stack } from 'aws-cdk-lib';
+import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import type { Config } from '../../config/config.ts';
+import { ROLES } from '../../config/config.ts';
+import { FEED_INDEX } from '../../protocol/items.ts';
+import type { TableNeeds } from '../functions.ts';
+import { tableName } from '../names.ts';
+
+/** Calls through DynamoDB that the table's key must allow their caller:
+ * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
+ * https://docs.aws.amazon.com/kms/latest/developerguide/services-dynamodb.html */
+const KEY_ACTIONS = {
+  read: ['kms:Decrypt'],
+  write: ['kms:Encrypt', 'kms:ReEncrypt*', 'kms:GenerateDataKey*'],
+};
+
+export function tableStatements(stack: Stack, config: Config, keyId: string, needs: TableNeeds) {
+  const { stage, regions } = config;
+  const inRegions = needs.everyRegion ? ROLES.map((role) => regions[role]) : [stack.region];
+  const tables = inRegions.map((region) =>
+    stack.formatArn({ service: 'dynamodb', region, resource: 'table', resourceName: tableName(stage) }),
+  );
+  const keys = inRegions.map((region) =>
+    stack.formatArn({
+      service: 'kms',
+      region,
+      resource: 'key',
+      resourceName: keyId,
+      arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
+    }),
+  );
+  const writes = needs.actions.includes('UpdateItem');
+  const statements = [
+    new PolicyStatement({
+      sid: 'Table',
+      actions: needs.actions.map((action) => `dynamodb:${action}`),
+      resources: tables,
+    }),
+    new PolicyStatement({
+      sid: 'TableKey',
+      actions: writes ? [...KEY_ACTIONS.read, ...KEY_ACTIONS.write] : KEY_ACTIONS.read,
+      resources: keys,
+      conditions: {
+        StringEquals: { 'kms:ViaService': inRegions.map((region) => `dynamodb.${region}.amazonaws.com`) },
+      },
+    }),
+  ];
+  if (needs.feed)
+    statements.push(
+      new PolicyStatement({
+        sid: 'Feed',
+        actions: ['dynamodb:Query'],
+        resources: tables.map((table) => `${table}/index/${FEED_INDEX}`),
+      }),
+    );
+  return statements;
+}
+
+/** The readiness check's own use of the Region's key, which goes through no other service. */
+export function keyCheckStatement(keyArn: string): PolicyStatement {
+  return new PolicyStatement({
+    sid: 'KeyCheck',
+    actions: ['kms:GenerateDataKey'],
+    resources: [keyArn],
+  });
+}

@@ -1,0 +1,64 @@
+// Every physical name, made from stage, layer and Region, so that another stack, another Region, a runbook and the
+// rehearsal can name a resource without asking for it (ADR 0010).
+import type { Role } from '../config/config.ts';
+import type { Severity } from '../config/promises.ts';
+
+/** The alias that every caller of a function goes through, and the stage of the API. */
+export const LIVE = 'live';
+
+export type Layer =
+  | `foundation-${Role}`
+  | 'data'
+  | 'quorum'
+  | 'service-primary'
+  | 'service-standby'
+  | 'traffic';
+
+const PROJECT = 'eden-field';
+
+export function projectName(stage: string): string {
+  return `${PROJECT}-${stage}`;
+}
+
+export function stackName(stage: string, layer: Layer): string {
+  return `${projectName(stage)}-${layer}`;
+}
+
+export function tableName(stage: string): string {
+  return `${projectName(stage)}-records`;
+}
+
+export function functionName(stage: string, name: string): string {
+  return `${projectName(stage)}-${name}`;
+}
+
+export function topicName(stage: string, severity: Severity): string {
+  return `${projectName(stage)}-${severity}`;
+}
+
+export function keyAlias(stage: string): string {
+  return `alias/${projectName(stage)}`;
+}
+
+/** Bucket names are global, so they carry Region and account. */
+export function bucketName(stage: string, use: 'backup' | 'audit', region: string, account: string): string {
+  return `${projectName(stage)}-${use}-${region}-${account}`;
+}
+
+export function functionLogGroup(stage: string, name: string): string {
+  return `/aws/lambda/${functionName(stage, name)}`;
+}
+
+export function accessLogGroup(stage: string): string {
+  return `/aws/apigateway/${projectName(stage)}`;
+}
+
+/** The alarm that holds the primary out of DNS while the standby says it is evacuated. */
+export function evacuatedAlarmName(stage: string): string {
+  return `${projectName(stage)}-evacuated`;
+}
+
+/** Where a Region's copy of the failover name is reached: the target of the failover records. */
+export function originName(domainName: string, region: string): string {
+  return `origin-${region}.${domainName}`;
+}

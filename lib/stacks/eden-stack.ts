@@ -1,0 +1,29 @@
+// What every stack of the app has in common: its name, its Region, its tags, and that a stage which keeps its data
+// refuses to be deleted.
+import { RemovalPolicy, Stack } from 'aws-cdk-lib';
+import type { Construct } from 'constructs';
+import type { Config, Role } from '../../config/config.ts';
+import { type Layer, stackName } from '../names.ts';
+
+export interface EdenStackProps {
+  readonly config: Config;
+}
+
+export abstract class EdenStack extends Stack {
+  readonly config: Config;
+  /** Of stateful resources. */
+  readonly removalPolicy: RemovalPolicy;
+
+  protected constructor(scope: Construct, layer: Layer, role: Role, what: string, config: Config) {
+    const { stage, account, regions, retainData } = config;
+    super(scope, stackName(stage, layer), {
+      env: { region: regions[role], ...(account === undefined ? {} : { account }) },
+      description: `Eden Field ${stage}: ${what}`,
+      terminationProtection: retainData,
+      // Only the multi-Region key's ARN crosses (ADR 0010); a stack without such a value gets nothing from this.
+      crossRegionReferences: layer.startsWith('foundation-'),
+    });
+    this.config = config;
+    this.removalPolicy = retainData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
+  }
+}

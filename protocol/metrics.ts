@@ -1,0 +1,49 @@
+// What is measured: metric names in the one namespace, under the dimensions Stage, Region, Service (DESIGN §7).
+// Functions emit them, alarms and the dashboard read them.
+
+export const METRICS_NAMESPACE = 'EdenField';
+
+export const SERVICES = {
+  api: 'api',
+  sync: 'sync',
+  authentication: 'authentication',
+  observer: 'observer',
+  deployment: 'deployment',
+} as const;
+
+export type ServiceName = keyof typeof SERVICES;
+
+export const METRICS = {
+  /** Answers given, how many of them were 5xx (0 is counted too), and how long each took in ms. */
+  requests: 'requests',
+  errors: 'errors',
+  latency: 'latency',
+  /** Operations in a push, and how long the push took in ms. */
+  syncBatchSize: 'sync_batch_size',
+  syncOperationDuration: 'sync_operation_duration',
+  /** Operations pushed, and those the service failed to settle: `deferred` by the store or without a quorum. */
+  syncOperations: 'sync_operations',
+  syncFailures: 'sync_failures',
+  /** Edits that met a state their author had not seen. */
+  conflicts: 'conflicts',
+  /** Payloads that do not match their SHA-256. */
+  dataCorruption: 'data_corruption',
+  /** Write attempts refused because another region wrote the same item, or the table was busy. */
+  storeRetries: 'store_retries',
+  /** `/health` and `/ready` answers, and those that were not 200. */
+  healthChecks: 'health_checks',
+  healthCheckFailures: 'health_check_failures',
+  /** Beats and feed checks of an observer that failed; age in ms of the freshest beat of another region. */
+  heartbeats: 'heartbeats',
+  heartbeatFailures: 'heartbeat_failures',
+  heartbeatAge: 'heartbeat_age',
+  /** 1 while the primary region is evacuated, 0 while not; silent while that cannot be read. */
+  evacuated: 'evacuated',
+} as const;
+
+export type MetricName = (typeof METRICS)[keyof typeof METRICS];
+
+/** Verdicts of pushed operations by name, e.g. `sync_applied`. */
+export function verdictMetric<Name extends string>(verdict: Name): `sync_${Name}` {
+  return `sync_${verdict}`;
+}

@@ -1,0 +1,48 @@
+// The stages as they are shipped.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { defineConfig, MRSC_REGION_SETS, ROLES } from '../../config/config.ts';
+import { BATCH } from '../../config/promises.ts';
+import { STAGES } from '../../config/stages.ts';
+import { BATCH_OPERATIONS_MAX, BATCH_WAIT_MS } from '../../protocol/limits.ts';
+
+test('there is a stage to try things in and one to keep', () => {
+  assert.deepEqual(Object.keys(STAGES), ['dev', 'prod']);
+  assert.equal(STAGES['dev']?.retainData, false);
+  assert.equal(STAGES['prod']?.retainData, true);
+});
+
+for (const [stage, raw] of Object.entries(STAGES)) {
+  test(`${stage} is accepted as it stands`, () => {
+    assert.equal(defineConfig(stage, raw).stage, stage);
+  });
+
+  test(`${stage} votes, but does not serve, where the largest outages are`, () => {
+    assert.equal(raw.regions.quorum, 'us-east-1');
+  });
+
+  test(`${stage} names nobody's domain, zone or keys`, () => {
+    assert.match(raw.domain?.name ?? '', /\.example$/);
+    assert.match(raw.auth.issuer, /\.example\/$/);
+    assert.match(raw.onCall.email, /\.example$/);
+    for (const key of raw.auth.keySet.keys) assert.match(String(key['kid']), /replace-me/);
+  });
+}
+
+test('every set of three MRSC Regions is accepted, whichever serves', () => {
+  const raw = STAGES['dev'];
+  assert.ok(raw);
+  for (const set of Object.values(MRSC_REGION_SETS))
+    for (const primary of set)
+      for (const standby of set)
+        for (const quorum of set) {
+          if (new Set([primary, standby, quorum]).size !== ROLES.length) continue;
+          const regions = { primary, standby, quorum };
+          assert.deepEqual(defineConfig('dev', { ...raw, regions }).regions, regions);
+        }
+});
+
+test('the wire and the promises agree on a batch', () => {
+  assert.equal(BATCH_OPERATIONS_MAX, BATCH.operationsMax);
+  assert.equal(BATCH_WAIT_MS, BATCH.waitMs);
+});

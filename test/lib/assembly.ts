@@ -1,0 +1,76 @@
+// A synthesized stage as tests look at it: templates as plain objects, without bundles and without CDK's validator.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after } from 'node:test';
+import { type Config, defineConfig, type StageConfig } from '../../config/config.ts';
+import { STAGES } from '../../config/stages.ts';
+import { buildApp } from '../../lib/app.ts';
+
+export interface Resource {
+  readonly Type: string;
+  // biome-ignore lint/suspicious/noExplicitAny: a template's values are whatever CloudFormation takes
+  readonly Properties: any;
+  readonly DependsOn?: readonly string[];
+  readonly DeletionPolicy?: string;
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  readonly UpdatePolicy?: any;
+}
+
+export interface Stack {
+  readonly name: string;
+  readonly region: string;
+  readonly account: string;
+  readonly dependsOn: readonly string[];
+  readonly terminationProtection: boolean;
+  readonly template: { readonly Resources: Readonly<Record<string, Resource>>; readonly Outputs?: object };
+}
+
+export function stageConfig(stage: string): StageConfig {
+  const raw = STAGES[stage];
+  if (!raw) throw new Error(`expected a stage of ${Object.keys(STAGES).join(', ')}, got ${stage}`);
+  return raw;
+}
+
+export const DEV: Config = defineConfig('dev', stageConfig('dev'));
+export const PROD: Config = defineConfig('prod', stageConfig('prod'));
+
+/** Into a folder that goes when the test file ends. */
+export function synthesize(config: Config): readonly Stack[] {
+  const outdir = mkdtempSync(join(tmpdir(), 'eden-field-synth-'));
+  after(() => rmSync(outdir, { recursive: true, force: true }));
+  const { app } = buildApp(config, { validate: false, bundle: false, outdir });
+  return app.synth().stacks.map((artifact) => ({
+    name: artifact.stackName,
+    region: artifact.environment.region,
+    account: artifact.environment.account,
+    dependsOn: artifact.dependencies.map(({ id }) => id).filter((id) => !id.endsWith('.assets')),
+    terminationProtection: artifact.terminationProtection ?? false,
+    template: artifact.template,
+  }));
+}
+
+export function stackNamed(stacks: readonly Stack[], name: string): Stack {
+  const found = stacks.find((stack) => stack.name === name);
+  if (!found)
+    throw new Error(`expected a stack ${name}, got ${stacks.map((stack) => stack.name).join(', ')}`);
+  return found;
+}
+
+/** Logical id and resource of every resource of a type. */
+export function ofType(stack: Stack, type: string): readonly (readonly [string, Resource])[] {
+  return Object.entries(stack.template.Resources).filter(([, { Type }]) => Type === type);
+}
+
+export function only(stack: Stack, type: string, where: (resource: Resource) => boolean = () => true) {
+  const found = ofType(stack, type).filter(([, resource]) => where(resource));
+  const [first] = found;
+  if (!first || found.length !== 1)
+    throw new Error(`${stack.name}: expected one ${type}, got ${found.length}`);
+  return { id: first[0], ...first[1] };
+}
+
+/** Our own functions; CDK's provider of the one cross-Region value is not ours. */
+export function ourFunctions(stack: Stack): readonly (readonly [string, Resource])[] {
+  return ofType(stack, 'AWS::Lambda::Function').filter(([id]) => !id.startsWith('CustomCrossRegion'));
+}

@@ -1,0 +1,188 @@
+// DNS failover, played: the template's own checks, alarm and records answer a question as Route 53 would. Polarity is
+// what this is for: a check wired the wrong way round would hold everybody on a dead Region.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { DEV, ofType, only, type Resource, stackNamed, synthesize } from './assembly.ts';
+
+const stacks = synthesize(DEV);
+const traffic = stackNamed(stacks, 'eden-field-dev-traffic');
+const NAME = 'api.dev.eden-field.example';
+const PRIMARY = `origin-us-east-2.${NAME}`;
+const STANDBY = `origin-us-west-2.${NAME}`;
+
+type AlarmState = 'OK' | 'ALARM' | 'INSUFFICIENT_DATA';
+
+interface World {
+  /** Names whose `/health` answers 2xx. */
+  readonly answering: readonly string[];
+  readonly alarm: AlarmState;
+  /** What the alarm's check said before. @default healthy */
+  readonly before?: boolean;
+}
+
+const OWN = { primary: `us-east-2.${NAME}`, standby: `us-west-2.${NAME}` };
+
+function isHealthy(id: string, world: World): boolean {
+  const { HealthCheckConfig: check } = (traffic.template.Resources[id] as Resource).Properties;
+  const plain = (): boolean => {
+    if (check.Type === 'HTTPS') return world.answering.includes(check.FullyQualifiedDomainName);
+    if (check.Type === 'CLOUDWATCH_METRIC') {
+      if (world.alarm !== 'INSUFFICIENT_DATA') return world.alarm === 'OK';
+      return check.InsufficientDataHealthStatus === 'LastKnownStatus'
+        ? (world.before ?? true)
+        : check.InsufficientDataHealthStatus === 'Healthy';
+    }
+    assert.equal(check.Type, 'CALCULATED');
+    const children: readonly { readonly 'Fn::GetAtt': readonly [string, string] }[] = check.ChildHealthChecks;
+    const healthy = children.filter((child) => isHealthy(child['Fn::GetAtt'][0], world)).length;
+    return healthy >= check.HealthThreshold;
+  };
+  return check.Inverted ? !plain() : plain();
+}
+
+/** What the failover name answers. */
+function answer(world: World): string {
+  const record = (failover: string) =>
+    only(traffic, 'AWS::Route53::RecordSet', (it) => it.Properties.Failover === failover).Properties;
+  const healthy = (it: { HealthCheckId: { 'Fn::GetAtt': [string, string] } }) =>
+    isHealthy(it.HealthCheckId['Fn::GetAtt'][0], world);
+  const [primary, secondary] = [record('PRIMARY'), record('SECONDARY')];
+  const chosen = !healthy(primary) && healthy(secondary) ? secondary : primary;
+  return chosen.ResourceRecords[0];
+}
+
+/** The state the alarm goes to on one minute's value. */
+function alarmOn(value: number | undefined, before: AlarmState): AlarmState {
+  const alarm = only(traffic, 'AWS::CloudWatch::Alarm').Properties;
+  if (value === undefined) {
+    assert.equal(alarm.TreatMissingData, 'ignore');
+    return before;
+  }
+  assert.equal(alarm.ComparisonOperator, 'GreaterThanOrEqualToThreshold');
+  return value >= alarm.Threshold ? 'ALARM' : 'OK';
+}
+
+test('everybody goes to the primary while it answers', () => {
+  assert.equal(answer({ answering: [OWN.primary, OWN.standby], alarm: 'OK' }), PRIMARY);
+  assert.equal(answer({ answering: [OWN.primary], alarm: 'OK' }), PRIMARY);
+});
+
+test('a primary that does not answer makes its calculated check unhealthy, and the standby takes over', () => {
+  assert.equal(answer({ answering: [OWN.standby], alarm: 'OK' }), STANDBY);
+});
+
+test('an evacuated primary gets nobody, even when it answers again', () => {
+  const alarm = alarmOn(1, 'OK');
+  assert.equal(alarm, 'ALARM');
+  assert.equal(answer({ answering: [OWN.primary, OWN.standby], alarm }), STANDBY);
+});
+
+test('a silent observer neither evacuates nor brings back', () => {
+  assert.equal(alarmOn(undefined, 'ALARM'), 'ALARM');
+  assert.equal(alarmOn(undefined, 'OK'), 'OK');
+  const answering = [OWN.primary, OWN.standby];
+  assert.equal(answer({ answering, alarm: 'INSUFFICIENT_DATA', before: false }), STANDBY);
+  assert.equal(answer({ answering, alarm: 'INSUFFICIENT_DATA', before: true }), PRIMARY);
+});
+
+test('failing back needs the observer to say so', () => {
+  const alarm = alarmOn(0, 'ALARM');
+  assert.equal(answer({ answering: [OWN.primary, OWN.standby], alarm }), PRIMARY);
+});
+
+test('when nothing answers, the primary is named: there is no better guess', () => {
+  assert.equal(answer({ answering: [], alarm: 'OK' }), PRIMARY);
+});
+
+test('checks the regional names as often as configured, and never the failover name', () => {
+  const checks = ofType(traffic, 'AWS::Route53::HealthCheck').map(
+    ([, it]) => it.Properties.HealthCheckConfig,
+  );
+  const endpoints = checks.filter(({ Type }) => Type === 'HTTPS');
+  assert.deepEqual(endpoints.map(({ FullyQualifiedDomainName: name }) => name).sort(), [
+    OWN.primary,
+    OWN.standby,
+  ]);
+  for (const check of endpoints) {
+    assert.equal(check.ResourcePath, '/health');
+    assert.equal(check.RequestInterval, DEV.dns.checkIntervalMs / 1_000);
+    assert.equal(check.FailureThreshold, DEV.dns.checkFailures);
+    assert.equal(check.EnableSNI, true);
+  }
+});
+
+test('the alarm is one Route 53 can follow, on what the standby observer sends', () => {
+  const alarm = only(traffic, 'AWS::CloudWatch::Alarm').Properties;
+  assert.equal(alarm.Namespace, 'EdenField');
+  assert.equal(alarm.MetricName, 'evacuated');
+  assert.deepEqual(
+    new Map(alarm.Dimensions.map(({ Name, Value }: Record<string, string>) => [Name, Value])),
+    new Map([
+      ['Region', DEV.regions.standby],
+      ['Service', 'observer'],
+      ['Stage', 'dev'],
+    ]),
+  );
+  assert.equal(alarm.Statistic, 'Maximum', 'extended statistics are not supported');
+  assert.equal(alarm.Metrics, undefined, 'metric math is not supported');
+  assert.ok(alarm.Period >= 60, 'high resolution is not supported');
+  assert.deepEqual([alarm.EvaluationPeriods, alarm.DatapointsToAlarm], [1, 1]);
+  const check = only(
+    traffic,
+    'AWS::Route53::HealthCheck',
+    (it) => it.Properties.HealthCheckConfig.Type === 'CLOUDWATCH_METRIC',
+  );
+  assert.deepEqual(check.Properties.HealthCheckConfig.AlarmIdentifier, {
+    Name: alarm.AlarmName,
+    Region: traffic.region,
+  });
+  assert.ok(
+    check.DependsOn?.includes(only(traffic, 'AWS::CloudWatch::Alarm').id),
+    'the alarm must be there first',
+  );
+});
+
+test('failover records are CNAMEs with the configured TTL to names that the service stacks own', () => {
+  const origins = new Map(
+    ['service-primary', 'service-standby'].flatMap((layer) => {
+      const stack = stackNamed(stacks, `eden-field-dev-${layer}`);
+      return ofType(stack, 'AWS::Route53::RecordSet').map(([, it]) => [
+        `${it.Properties.Type} ${it.Properties.Name}`,
+        stack,
+      ]);
+    }),
+  );
+  for (const [, { Properties: record }] of ofType(traffic, 'AWS::Route53::RecordSet')) {
+    assert.equal(record.Type, 'CNAME');
+    assert.equal(record.Name, NAME);
+    assert.equal(record.TTL, String(DEV.dns.ttlMs / 1_000));
+    const [target] = record.ResourceRecords;
+    for (const type of ['A', 'AAAA']) assert.ok(origins.has(`${type} ${target}.`), `${type} ${target}`);
+  }
+});
+
+test('both Regions own the failover name, on TLS 1.2 and both address families', () => {
+  for (const [layer, own] of [
+    ['service-primary', OWN.primary],
+    ['service-standby', OWN.standby],
+  ] as const) {
+    const stack = stackNamed(stacks, `eden-field-dev-${layer}`);
+    const names = ofType(stack, 'AWS::ApiGateway::DomainName');
+    assert.deepEqual(names.map(([, it]) => it.Properties.DomainName).sort(), [NAME, own].sort());
+    for (const [id, { Properties }] of names) {
+      assert.equal(Properties.SecurityPolicy, 'TLS_1_2');
+      assert.deepEqual(Properties.EndpointConfiguration, { Types: ['REGIONAL'], IpAddressType: 'dualstack' });
+      only(stack, 'AWS::ApiGateway::BasePathMapping', (it) => it.Properties.DomainName.Ref === id);
+    }
+    const certificate = only(stack, 'AWS::CertificateManager::Certificate').Properties;
+    assert.deepEqual([certificate.DomainName, ...certificate.SubjectAlternativeNames], [own, NAME]);
+    // The failover name's address is its own custom domain's, not the regional one's.
+    const failover = names.find(([, it]) => it.Properties.DomainName === NAME)?.[0];
+    const origin = ofType(stack, 'AWS::Route53::RecordSet').filter(([, it]) =>
+      String(it.Properties.Name).startsWith('origin-'),
+    );
+    assert.equal(origin.length, 2);
+    for (const [, { Properties }] of origin)
+      assert.deepEqual(Properties.AliasTarget.DNSName, { 'Fn::GetAtt': [failover, 'RegionalDomainName'] });
+  }
+});
