@@ -188,10 +188,7 @@ function decoded(name: string, raw: string): string {
   }
 }
 
-function jsonOf(
-  { body, isBase64Encoded }: ProxyEvent,
-  contentType: string | undefined,
-): StrictJson {
+function jsonOf({ body, isBase64Encoded }: ProxyEvent, contentType: string | undefined): StrictJson {
   if (!/^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(contentType?.trim() ?? ''))
     throw new ProblemError(
       'unsupported_media_type',

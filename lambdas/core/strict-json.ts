@@ -69,10 +69,10 @@ function scan(text: string): Unstorable[] {
       const escaped = text.slice(index, end);
       const string = escaped.includes('\\') ? (JSON.parse(escaped) as string) : escaped.slice(1, -1);
       if (keyNext && frame?.keys) {
+        frame.at = string;
         if (frame.keys.has(string)) refuse(`the key ${JSON.stringify(string)} is repeated`);
         if (string === '__proto__') refuse('the key "__proto__" is not allowed');
         frame.keys.add(string);
-        frame.at = string;
         keyNext = false;
       }
       if (!string.isWellFormed())

@@ -1,0 +1,274 @@
+// Runs a scenario against a system: load, fault, wait, revive, settle, read everything back; once per variant.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Config } from '../../config/config.ts';
+import { Children } from '../children.ts';
+import { type OperationEntry, readHistory } from './history.ts';
+import { judge, type TargetResult } from './judge.ts';
+import type { MissingWrite, Progress } from './load-messages.ts';
+import { LoadProcess } from './load-process.ts';
+import { type Measurements, measure } from './measure.ts';
+import { preciseNow } from './pace.ts';
+import type { Scenario, Variant } from './scenario.ts';
+import { DrillError, type DrilledSystem } from './system.ts';
+
+export interface RunOptions {
+  readonly config: Config;
+  readonly seed: number;
+  /** Off only to show that the drill then fails. @default true */
+  readonly fallback?: boolean;
+  readonly silenceDetection?: boolean;
+  /** Where each variant's history is kept, as `<scenario>-<variant>.jsonl`. @default nowhere */
+  readonly historyFolder?: string;
+  readonly onStep?: (step: string) => void;
+  /** Ends the run; it rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface VariantResult {
+  readonly variant: Variant;
+  readonly region: string;
+  /** Unix ms. */
+  readonly startedAt: number;
+  readonly steadyFrom: number;
+  readonly faultAt: number;
+  readonly revivedAt: number;
+  readonly endedAt: number;
+  readonly measurements: Measurements;
+  readonly missing: readonly MissingWrite[];
+  readonly targets: readonly TargetResult[];
+  readonly history: readonly OperationEntry[];
+}
+
+export interface ScenarioResult {
+  readonly scenario: Scenario;
+  readonly seed: number;
+  readonly passed: boolean;
+  readonly variants: readonly VariantResult[];
+}
+
+/** Cold functions and empty connections are no steady state. */
+const STEADY_SHARE = 0.5;
+/** Before a fault the broken region has to carry this share of the load, or nothing could be seen to move. */
+const CARRIED_SHARE = 0.9;
+const CARRIES_WITHIN_MS = 60_000;
+/** Beyond its limit DNS is waited for a little longer, so that the table says how late it was. */
+const DNS_GRACE_MS = 30_000;
+/** Detection of three good probes and propagation, after a revival, with room. */
+const DNS_BACK_WITHIN_MS = 120_000;
+
+/** @throws DrillError the drill could not be run as described, so that it says nothing about the system */
+export async function runScenario(
+  scenario: Scenario,
+  system: DrilledSystem,
+  options: RunOptions,
+): Promise<ScenarioResult> {
+  const children = new Children();
+  const { historyFolder } = options;
+  const folder = historyFolder ?? (await mkdtemp(join(tmpdir(), 'eden-field-drill-')));
+  try {
+    const variants: VariantResult[] = [];
+    for (const [index, variant] of scenario.variants.entries()) {
+      const run = new VariantRun(scenario, variant, system, options, index < scenario.variants.length - 1);
+      const historyFile = join(folder, `${scenario.name}-${variant.name}.jsonl`);
+      variants.push(await run.run(children, historyFile));
+    }
+    const passed = variants.every(({ targets }) => targets.every((target) => target.passed));
+    return { scenario, seed: options.seed, passed, variants };
+  } finally {
+    await children.endAll();
+    if (historyFolder === undefined) await rm(folder, { recursive: true, force: true });
+  }
+}
+
+class VariantRun {
+  readonly #scenario: Scenario;
+  readonly #variant: Variant;
+  readonly #system: DrilledSystem;
+  readonly #options: RunOptions;
+  readonly #region: string;
+  readonly #othersFollow: boolean;
+  /** Rejects when the run cannot go on. */
+  #stopped: Promise<never> = new Promise(() => undefined);
+  #latest: Progress = { type: 'progress', succeeded: {}, failed: 0 };
+  #dnsServedBy: string | undefined;
+  #changed: () => void = () => undefined;
+
+  constructor(
+    scenario: Scenario,
+    variant: Variant,
+    system: DrilledSystem,
+    options: RunOptions,
+    othersFollow: boolean,
+  ) {
+    this.#scenario = scenario;
+    this.#variant = variant;
+    this.#system = system;
+    this.#options = options;
+    this.#othersFollow = othersFollow;
+    const region = system.regions.find(({ role }) => role === variant.role)?.region;
+    if (region === undefined) throw new DrillError(`there is no ${variant.role} region to break`);
+    this.#region = region;
+  }
+
+  async run(children: Children, historyFile: string): Promise<VariantResult> {
+    const { warmUpMs, settleMs, limits } = this.#scenario;
+    const { seed, fallback = true, silenceDetection = true, config } = this.#options;
+    const { dns } = this.#system;
+    const startedAt = preciseNow();
+    const load = await LoadProcess.start(children, {
+      endpoints: this.#system.regions.map(({ region, endpoint }) => ({ region, url: endpoint })),
+      token: await this.#system.token(),
+      profile: this.#scenario.load,
+      seed,
+      historyFile,
+      fallback,
+      silenceDetection,
+      ...(dns ? { dns } : {}),
+    });
+    this.#stopped = this.#stopWith(load);
+    this.#stopped.catch(() => undefined);
+    load.listen((progress) => this.#hear(progress));
+
+    this.#step(`${this.#scenario.load.requestsPerSecond} requests/s, warming up for ${warmUpMs / 1_000} s`);
+    await this.#pause(warmUpMs);
+    await this.#until(() => this.#carries(), CARRIES_WITHIN_MS, `${this.#region} does not carry the load`);
+    const steadyFrom = startedAt + warmUpMs * STEADY_SHARE;
+
+    const faultAt = await this.#breakRegion();
+    await this.#restOfFault(faultAt, limits(config).dnsOutageMs);
+    this.#step(`reviving ${this.#region}`);
+    await this.#orStopped(this.#system.fault(this.#region, 'revive'));
+    const revivedAt = preciseNow();
+    await this.#pause(settleMs);
+    this.#step('waiting for what is under way');
+    await this.#orStopped(load.stop());
+    const endedAt = preciseNow();
+    this.#step('reading every acknowledged write from both regions');
+    const { missing } = await this.#orStopped(load.readBack());
+    await load.end();
+    if (dns && this.#othersFollow) await this.#dnsBack(dns);
+
+    const history = await readHistory(historyFile);
+    const measurements = measure({
+      history,
+      steadyFrom,
+      faultAt,
+      revivedAt,
+      region: this.#region,
+      missing,
+      dnsExpected: dns !== undefined,
+    });
+    return {
+      variant: this.#variant,
+      region: this.#region,
+      startedAt,
+      steadyFrom,
+      faultAt,
+      revivedAt,
+      endedAt,
+      measurements,
+      missing,
+      targets: judge(this.#variant.name, measurements, limits(config)),
+      history,
+    };
+  }
+
+  #breakRegion(): Promise<number> {
+    const { fault, name } = this.#variant;
+    this.#step(`${name}: ${this.#region} is ${fault === 'kill' ? 'killed' : 'frozen'}`);
+    this.#dnsServedBy = undefined;
+    return this.#orStopped(this.#system.fault(this.#region, fault));
+  }
+
+  /** At least the fault's own time; and until the DNS-only client is served again, or far too late. */
+  async #restOfFault(faultAt: number, dnsOutageMs: number | undefined): Promise<void> {
+    await this.#pause(this.#scenario.faultMsMin);
+    if (this.#system.dns === undefined || dnsOutageMs === undefined) return;
+    this.#step('waiting for the DNS-only client to be served again');
+    const giveUpAt = faultAt + dnsOutageMs + DNS_GRACE_MS;
+    const servedElsewhere = () => this.#dnsServedBy !== undefined && this.#dnsServedBy !== this.#region;
+    while (!servedElsewhere() && preciseNow() < giveUpAt) await this.#pause(100);
+  }
+
+  /** The next variant breaks the same region: DNS has to lead there again first. */
+  async #dnsBack({ name, resolver }: NonNullable<DrilledSystem['dns']>): Promise<void> {
+    this.#step(`waiting for DNS to lead to ${this.#region} again`);
+    const giveUpAt = preciseNow() + DNS_BACK_WITHIN_MS;
+    for (;;) {
+      const answer = await fetch(`${resolver}/resolve?name=${encodeURIComponent(name)}&type=A`);
+      const { region } = (await answer.json()) as { region?: string };
+      if (region === this.#region) return;
+      if (preciseNow() > giveUpAt)
+        throw new DrillError(
+          `${name} still leads to ${region} ${DNS_BACK_WITHIN_MS / 1_000} s after the revival`,
+        );
+      await this.#pause(500);
+    }
+  }
+
+  #hear(progress: Progress): void {
+    this.#latest = progress;
+    if (progress.dnsServedBy !== undefined) this.#dnsServedBy = progress.dnsServedBy;
+    this.#changed();
+  }
+
+  #carries(): boolean {
+    const { succeeded, failed } = this.#latest;
+    const all = failed + Object.values(succeeded).reduce((sum, count) => sum + count, 0);
+    return all > 0 && (succeeded[this.#region] ?? 0) / all >= CARRIED_SHARE;
+  }
+
+  async #until(condition: () => boolean, withinMs: number, otherwise: string): Promise<void> {
+    const giveUpAt = preciseNow() + withinMs;
+    while (!condition()) {
+      const { succeeded, failed } = this.#latest;
+      if (preciseNow() > giveUpAt)
+        throw new DrillError(
+          `${otherwise} after ${withinMs / 1_000} s: last report ${JSON.stringify(succeeded)}, ${failed} failed`,
+        );
+      await Promise.race([
+        new Promise<void>((resolve) => {
+          this.#changed = resolve;
+        }),
+        this.#pause(1_000),
+      ]);
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      await this.#orStopped(
+        new Promise<void>((resolve) => {
+          timer = setTimeout(resolve, ms);
+        }),
+      );
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #orStopped<T>(promise: Promise<T>): Promise<T> {
+    return Promise.race([promise, this.#stopped]);
+  }
+
+  #stopWith(load: LoadProcess): Promise<never> {
+    const { signal } = this.#options;
+    return Promise.race([
+      load.failed,
+      this.#system.broken.then((error) => {
+        throw new DrillError(`the system broke down by itself: ${error.message}`, { cause: error });
+      }),
+      new Promise<never>((_, reject) => {
+        if (signal?.aborted) reject(signal.reason);
+        signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+      }),
+    ]);
+  }
+
+  #step(step: string): void {
+    this.#options.onStep?.(step);
+  }
+}

@@ -1,0 +1,24 @@
+// The scenarios there are. A new one is a file beside the others and a line here.
+import type { Scenario } from './scenario.ts';
+import { killPrimary } from './scenarios/kill-primary.ts';
+
+export const SCENARIOS: readonly Scenario[] = [killPrimary];
+
+/** A name on the command line that is no scenario's. */
+export class UnknownScenarioError extends Error {
+  override readonly name = 'UnknownScenarioError';
+  constructor(name: string) {
+    const known = SCENARIOS.map((scenario) => scenario.name).join(', ');
+    super(`there is no scenario "${name}"; there is ${known}`);
+  }
+}
+
+/** The named ones in that order, or all. @throws UnknownScenarioError */
+export function scenariosOf(names: readonly string[]): readonly Scenario[] {
+  if (names.length === 0) return SCENARIOS;
+  return names.map((name) => {
+    const found = SCENARIOS.find((scenario) => scenario.name === name);
+    if (found === undefined) throw new UnknownScenarioError(name);
+    return found;
+  });
+}

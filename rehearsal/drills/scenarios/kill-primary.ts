@@ -1,0 +1,30 @@
+// Kill the primary, then freeze it: the promise of failover in under 100 ms, and the slower path of DNS beside it.
+import { FAILOVER_MS_MAX } from '../../../config/promises.ts';
+import { dnsFailoverMs } from '../../../config/recovery.ts';
+import type { Scenario } from '../scenario.ts';
+
+/** What the client library allows itself. */
+const ATTEMPTS_PER_OPERATION_MAX = 1.1;
+
+export const killPrimary: Scenario = {
+  name: 'kill-primary',
+  title: 'The primary region is killed, then frozen',
+  about:
+    'A killed process closes its connections, a frozen one answers nothing and closes nothing. Clients of the library are to reach the standby within 100 ms, with nothing failed and nothing acknowledged lost; a client that knows only the failover name waits for DNS.',
+  load: { requestsPerSecond: 200, writeShare: 0.25, dnsRequestsPerSecond: 5 },
+  warmUpMs: 10_000,
+  faultMsMin: 10_000,
+  settleMs: 3_000,
+  variants: [
+    { name: 'SIGKILL', fault: 'kill', role: 'primary' },
+    { name: 'SIGSTOP', fault: 'freeze', role: 'primary' },
+  ],
+  limits: (config) => ({
+    redirectMs: FAILOVER_MS_MAX,
+    requestsFailed: 0,
+    acknowledgedWritesLost: 0,
+    staleReads: 0,
+    attemptsPerOperation: ATTEMPTS_PER_OPERATION_MAX,
+    dnsOutageMs: dnsFailoverMs(config),
+  }),
+};

@@ -1,0 +1,324 @@
+// `npm start` end to end, as a script uses it: real processes, real bundles, real signals.
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { access, mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import type { RehearsalState } from '../../rehearsal/state.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const UP_MS_MAX = 60_000;
+const directory = await mkdtemp(join(tmpdir(), 'eden-start-'));
+const running = new Set<ChildProcess>();
+after(async () => {
+  for (const child of running) child.kill('SIGKILL');
+  await rm(directory, { recursive: true });
+});
+
+interface Ready {
+  readonly console: string;
+  readonly failoverName: string;
+  readonly resolver: string;
+  readonly token: string;
+  readonly aws: { readonly endpoint: string; readonly accessKeyId: string; readonly secretAccessKey: string };
+  readonly regions: readonly {
+    readonly region: string;
+    readonly role: string;
+    readonly endpoint: string | null;
+  }[];
+}
+
+interface Started {
+  readonly process: ChildProcess;
+  readonly ready: Ready;
+  readonly stateFile: string;
+  readonly output: () => { stdout: string; stderr: string };
+}
+
+let count = 0;
+
+async function start(...args: string[]): Promise<Started> {
+  count += 1;
+  const stateFile = join(directory, `state-${count}.json`);
+  const child = spawn(
+    process.execPath,
+    [join(ROOT, 'rehearsal/start.ts'), '--json', '--state', stateFile, '--port', '0', ...args],
+    { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  running.add(child);
+  const output = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      output[name] += text;
+    });
+  const ended = once(child, 'close').then(([code]) => {
+    running.delete(child);
+    throw new Error(`npm start ended with ${code} before it was ready:\n${output.stderr}`);
+  });
+  const isReady = (async () => {
+    for (let waited = 0; waited < UP_MS_MAX && !output.stdout.includes('\n'); waited += 20) await sleep(20);
+  })();
+  await Promise.race([isReady, ended]);
+  ended.catch(() => undefined);
+  return {
+    process: child,
+    ready: JSON.parse(output.stdout) as Ready,
+    stateFile,
+    output: () => ({ ...output }),
+  };
+}
+
+async function childrenOf({ pid }: ChildProcess): Promise<number[]> {
+  const { stdout } = await promisify(execFile)('pgrep', ['-P', String(pid)]);
+  return stdout.split('\n').filter(Boolean).map(Number);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function assertGone(pids: readonly number[]): Promise<void> {
+  for (let waited = 0; waited < 5_000 && pids.some(isAlive); waited += 20) await sleep(20);
+  assert.deepEqual(pids.filter(isAlive), []);
+}
+
+async function assertNoFile(path: string): Promise<void> {
+  await assert.rejects(access(path), { code: 'ENOENT' });
+}
+
+async function stateOf({ console: url }: Ready): Promise<RehearsalState> {
+  return (await (await fetch(`${url}/api/state`)).json()) as RehearsalState;
+}
+
+async function until(ready: Ready, holds: (state: RehearsalState) => boolean): Promise<RehearsalState> {
+  for (let waited = 0; waited < 15_000; waited += 100) {
+    const state = await stateOf(ready);
+    if (holds(state)) return state;
+    await sleep(100);
+  }
+  return assert.fail(`not within 15 s: ${JSON.stringify(await stateOf(ready))}`);
+}
+
+async function fault({ console: url }: Ready, region: string, what: string): Promise<number> {
+  const response = await fetch(`${url}/api/faults`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ region, fault: what }),
+  });
+  await response.arrayBuffer();
+  return response.status;
+}
+
+const conditionOf = (state: RehearsalState, region: string) =>
+  state.regions.find((it) => it.region === region)?.condition;
+
+test('comes up, serves, is broken and revived, tells of it, and leaves nothing behind', async (t) => {
+  const started = await start();
+  const { ready, process: supervisor, stateFile } = started;
+  const [primary, standby, quorum] = ready.regions;
+  assert.ok(primary?.endpoint && standby?.endpoint && quorum);
+
+  await t.test('one line of JSON, with everything a script needs', () => {
+    assert.equal(started.output().stdout.split('\n').length, 2);
+    assert.deepEqual(Object.keys(ready), ['console', 'failoverName', 'resolver', 'token', 'aws', 'regions']);
+    assert.deepEqual(Object.keys(ready.aws), ['endpoint', 'accessKeyId', 'secretAccessKey']);
+    assert.deepEqual(
+      ready.regions.map(({ role }) => role),
+      ['primary', 'standby', 'quorum'],
+    );
+    assert.equal(quorum.endpoint, null);
+    assert.match(started.output().stderr, /Not rehearsed[\s\S]*AWS::S3::Bucket/);
+    assert.match(started.output().stderr, /JWT_KEY_SET/);
+  });
+
+  const put = (endpoint: string, id: string, headers: Record<string, string>) =>
+    fetch(`${endpoint}/v1/records/notes/${id}`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: '{"text":"hello"}',
+    });
+  const authorization = `Bearer ${ready.token}`;
+
+  await t.test('the token works in both regions, and nothing works without one', async () => {
+    assert.equal((await put(primary.endpoint ?? '', 'n1', { authorization })).status, 201);
+    const read = await fetch(`${standby.endpoint}/v1/records/notes/n1`, { headers: { authorization } });
+    assert.equal(read.status, 200);
+    assert.equal(read.headers.get('eden-region'), standby.region);
+    assert.equal((await put(primary.endpoint ?? '', 'n2', {})).status, 401);
+  });
+
+  await t.test('npm run status and the resolver say who is active', async () => {
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      join(ROOT, 'bin/status.ts'),
+      '--state',
+      stateFile,
+    ]);
+    assert.match(stdout, new RegExp(`^${primary.region} is active: ${ready.failoverName} leads there`));
+    assert.match(stdout, /healthy {4}eden-field-dev primary answers/);
+    const found = await fetch(`${ready.resolver}/resolve?name=${ready.failoverName}&type=CNAME`);
+    assert.equal(((await found.json()) as { endpoint: string }).endpoint, primary.endpoint);
+  });
+
+  await t.test('traffic goes on when the primary is killed, and it comes back', async () => {
+    await until(ready, ({ client }) => (client?.byRegion[primary.region] ?? 0) > 10);
+    assert.equal(await fault(ready, primary.region, 'revive'), 409);
+    assert.equal(await fault(ready, primary.region, 'kill'), 200);
+    assert.equal(conditionOf(await stateOf(ready), primary.region), 'dead');
+    await assert.rejects(fetch(`${primary.endpoint}/health`));
+    const moved = await until(ready, ({ client }) => (client?.byRegion[standby.region] ?? 0) > 10);
+    assert.equal(moved.client?.failed, 0);
+    assert.equal((await put(standby.endpoint ?? '', 'n3', { authorization })).status, 201);
+    assert.equal(await fault(ready, primary.region, 'revive'), 200);
+    assert.equal(conditionOf(await stateOf(ready), primary.region), 'running');
+    const read = await fetch(`${primary.endpoint}/v1/records/notes/n3`, { headers: { authorization } });
+    assert.equal(read.status, 200, 'what was written meanwhile is there');
+  });
+
+  await t.test('a frozen and an isolated region are silent, and answer again once revived', async () => {
+    for (const [what, condition] of [
+      ['freeze', 'frozen'],
+      ['isolate', 'isolated'],
+    ] as const) {
+      assert.equal(await fault(ready, standby.region, what), 200);
+      assert.equal(conditionOf(await stateOf(ready), standby.region), condition);
+      const silent = fetch(`${standby.endpoint}/health`, { signal: AbortSignal.timeout(700) });
+      await assert.rejects(silent, { name: 'TimeoutError' });
+      assert.equal((await put(primary.endpoint ?? '', `while-${what}`, { authorization })).status, 201);
+      assert.equal(await fault(ready, standby.region, 'revive'), 200);
+      assert.equal((await fetch(`${standby.endpoint}/health`)).status, 200);
+    }
+  });
+
+  await t.test('a region whose process ends by itself is shown dead and stays so', async () => {
+    const { stdout } = await promisify(execFile)('pgrep', [
+      '-P',
+      String(supervisor.pid),
+      '-f',
+      quorum.region,
+    ]);
+    const before = await childrenOf(supervisor);
+    for (const pid of stdout.split('\n').filter(Boolean).map(Number))
+      if (await runsRegion(pid, quorum.region)) process.kill(pid, 'SIGKILL');
+    const state = await until(ready, (now) => conditionOf(now, quorum.region) === 'dead');
+    const why = state.timeline.findLast((event) => event.type === 'region');
+    assert.match(JSON.stringify(why), /its process ended by SIGKILL/);
+    await sleep(500);
+    assert.equal((await childrenOf(supervisor)).length, before.length - 1);
+    assert.equal((await put(primary.endpoint ?? '', 'without-quorum', { authorization })).status, 201);
+  });
+
+  const children = await childrenOf(supervisor);
+  assert.ok(children.length >= 4);
+  // A stopped process must not survive the end either.
+  await fault(ready, standby.region, 'freeze');
+  supervisor.kill('SIGINT');
+  const [code] = await once(supervisor, 'close');
+  assert.equal(code, 0);
+  await assertGone(children);
+  await assertNoFile(stateFile);
+  await assert.rejects(fetch(ready.console));
+  assert.equal(started.output().stdout.split('\n').length, 2, 'nothing more on standard output');
+});
+
+async function runsRegion(pid: number, region: string): Promise<boolean> {
+  const { stdout } = await promisify(execFile)('ps', ['-o', 'args=', '-p', String(pid)]);
+  return stdout.includes('region.ts') && stdout.includes(`"region":"${region}"`);
+}
+
+test('its own SIGKILL takes all with it, a frozen region too', async () => {
+  const { process: supervisor, ready } = await start('--no-client');
+  const [, standby] = ready.regions;
+  await fault(ready, standby?.region ?? '', 'freeze');
+  const children = await childrenOf(supervisor);
+  assert.ok(children.length >= 4);
+  supervisor.kill('SIGKILL');
+  await once(supervisor, 'close');
+  await assertGone(children);
+});
+
+test('a Ctrl-C that comes twice, as under npm, is one, and SIGTERM is as good', async () => {
+  const { process: supervisor, ready, stateFile } = await start('--no-client');
+  const children = await childrenOf(supervisor);
+  const taken = await start('--no-client', '--port', new URL(ready.console).port);
+  assert.notEqual(taken.ready.console, ready.console, 'a taken port gives way to a free one');
+  taken.process.kill('SIGTERM');
+  supervisor.kill('SIGINT');
+  supervisor.kill('SIGINT');
+  const [[code], [other]] = await Promise.all([once(supervisor, 'close'), once(taken.process, 'close')]);
+  assert.equal(code, 0);
+  assert.equal(other, 0);
+  await assertGone(children);
+  await assertNoFile(taken.stateFile);
+  await assertNoFile(stateFile);
+});
+
+test('Ctrl-C while it starts ends what has been started', async () => {
+  const child = spawn(process.execPath, [join(ROOT, 'rehearsal/start.ts'), '--json', '--port', '0'], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  running.add(child);
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  const closed = once(child, 'close');
+  for (let waited = 0; waited < UP_MS_MAX && !said.includes('starting the data store'); waited += 10)
+    await sleep(10);
+  await sleep(100);
+  const children = await childrenOf(child);
+  child.kill('SIGINT');
+  const [code] = await closed;
+  running.delete(child);
+  assert.equal(code, 0, said);
+  await assertGone(children);
+  assert.doesNotMatch(said, /Error/);
+});
+
+test('ports that are all taken are named', async () => {
+  const { nearPort, listen } = await import('../../rehearsal/ports.ts');
+  const server = createServer();
+  const port = await listen(server, 0);
+  const busy = Object.assign(new Error('taken'), { code: 'EADDRINUSE' });
+  const tried: number[] = [];
+  const refuse = (at: number) => {
+    tried.push(at);
+    return Promise.reject(busy);
+  };
+  await assert.rejects(
+    nearPort(4_600, refuse),
+    /ports 4600 to 4619 are all taken: choose others with --port/,
+  );
+  assert.equal(tried.length, 20);
+  assert.notEqual(await nearPort(port, async (at) => (at === port ? Promise.reject(busy) : at)), port);
+  server.close();
+});
+
+test('what it does not understand is answered with how it is used', async () => {
+  for (const [args, message] of [
+    [['--colour', 'red'], /--colour/],
+    [['--port', 'high'], /--port is 0 or from 1024 to 65000, got "high"/],
+    [['--port', '80'], /got "80"/],
+    [['--stage', 'moon'], /one of dev, prod, got "moon"/],
+  ] as const)
+    await assert.rejects(
+      promisify(execFile)(process.execPath, [join(ROOT, 'rehearsal/start.ts'), ...args]),
+      (error: { code: number; stderr: string; stdout: string }) => {
+        assert.equal(error.code, 1);
+        assert.equal(error.stdout, '');
+        assert.match(error.stderr, message);
+        assert.match(error.stderr, /npm start -- \[--port/);
+        return true;
+      },
+    );
+});
