@@ -2,12 +2,14 @@
 //
 // Silence. DESIGN says: three or more outstanding and nothing heard for 50 ms. Taken literally that would declare any
 // endpoint dead that is simply further away than 50 ms, whenever a burst meets an idle connection. So an outstanding
-// attempt counts only once it is older than this endpoint's own 95th percentile (or 50 ms, if that is more), and
-// silence is: nothing heard for 50 ms although three such answers are due. Under steady load the oldest outstanding
-// attempts at the moment of a fault are about one typical latency old, so both conditions come true together, about
-// 50 ms after the last answer, also where an answer usually takes 80 ms. A busy endpoint is heard from all the time
-// and a far one has no answers due: neither is taken for dead. How far one is, probes tell before any request has. A
-// wrong guess costs a few tokens and heals with the next two answers, because the attempts at the silent endpoint go on.
+// attempt counts only once it is overdue: older than three quarters of this endpoint's answers took (or 50 ms, if that
+// is more). Silence is: nothing heard for 50 ms although three answers are overdue. A busy endpoint is heard from all
+// the time and a far one has nothing overdue: neither is taken for dead. How far one is, probes tell before any request
+// has. Under steady load the oldest outstanding attempts at the moment of a fault are about one typical latency old, so
+// both conditions come true together, about 50 ms after the last answer, also where an answer usually takes 80 ms.
+// Three quarters and not the 95th percentile, which a single request is hedged after: here three have to be late at
+// once, and a few stalls a minute, which move the high percentile, must not put off a redirect. A wrong guess costs a
+// few tokens and heals with the next two answers, because the attempts at the silent endpoint go on.
 import type { RetryBudget } from './budget.ts';
 import { afterFailure, afterSilence, afterSuccess, HEALTHY, type Health } from './health.ts';
 import { LatencyWindow } from './latency.ts';
@@ -48,7 +50,8 @@ const ERROR_RATE_STEP = 0.05;
 const LATENCY_WINDOW_MS = 60_000;
 /** A request takes longer than a probe, which does no work; among many requests one probe a quarter minute is lost. */
 const PROBE_FACTOR = 2;
-const LATENCY_PERCENTILE = 0.95;
+const HEDGE_PERCENTILE = 0.95;
+const OVERDUE_PERCENTILE = 0.75;
 
 export class Endpoints<Attempt> {
   readonly all: readonly Endpoint<Attempt>[];
@@ -64,7 +67,7 @@ export class Endpoints<Attempt> {
       errorRate: 0,
       heardAt: Number.NEGATIVE_INFINITY,
       outstanding: new Map(),
-      latency: new LatencyWindow(LATENCY_WINDOW_MS, LATENCY_PERCENTILE),
+      latency: new LatencyWindow(LATENCY_WINDOW_MS),
     }));
   }
 
@@ -85,7 +88,7 @@ export class Endpoints<Attempt> {
       else if (
         rank(endpoint) === rank(best) &&
         this.weight(best) < 1 &&
-        this.weight(endpoint) >= this.weight(best)
+        this.weight(endpoint) > this.weight(best)
       )
         if (random() >= this.weight(best)) best = endpoint;
     }
@@ -109,7 +112,12 @@ export class Endpoints<Attempt> {
 
   /** How long to wait for an answer before asking a second endpoint. */
   patienceMs(endpoint: Endpoint<Attempt>, now: number): number {
-    return Math.max(this.#options.patienceMs, endpoint.latency.value(now) ?? 0);
+    return Math.max(this.#options.patienceMs, this.latencyP95Ms(endpoint, now) ?? 0);
+  }
+
+  /** Undefined without a recent answer. */
+  latencyP95Ms({ latency }: Endpoint<Attempt>, now: number): number | undefined {
+    return latency.value(HEDGE_PERCENTILE, now);
   }
 
   started(endpoint: Endpoint<Attempt>, attempt: Attempt, now: number): void {
@@ -163,11 +171,11 @@ export class Endpoints<Attempt> {
     const { silentOutstandingMin, patienceMs } = this.#options;
     if (endpoint.health.state === 'unhealthy' || endpoint.outstanding.size < silentOutstandingMin)
       return undefined;
+    const overdueMs = Math.max(patienceMs, endpoint.latency.value(OVERDUE_PERCENTILE, now) ?? 0);
     let left = silentOutstandingMin;
     for (const startedAt of endpoint.outstanding.values()) {
       left -= 1;
-      if (left === 0)
-        return Math.max(endpoint.heardAt + patienceMs, startedAt + this.patienceMs(endpoint, now));
+      if (left === 0) return Math.max(endpoint.heardAt + patienceMs, startedAt + overdueMs);
     }
     return undefined;
   }

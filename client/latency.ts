@@ -1,4 +1,4 @@
-// A percentile over a sliding window: the last samples, none older than the window. Sorting is put off until enough
+// Percentiles over a sliding window: the last samples, none older than the window. Sorting is put off until enough
 // has changed, so that asking on every request costs next to nothing.
 
 /** Five seconds at 200 requests a second: one stall of a tenth of a second does not move the percentile. */
@@ -9,20 +9,16 @@ const SORT_EVERY = 64;
 
 export class LatencyWindow {
   readonly #windowMs: number;
-  readonly #percentile: number;
   readonly #values = new Float64Array(SAMPLES);
   readonly #times = new Float64Array(SAMPLES);
   #next = 0;
   #count = 0;
   #sinceSort = 0;
-  #sorted = 0;
-  #cached: number | undefined;
-  #cachedUntil = 0;
+  #sorted: readonly number[] = [];
+  #sortedUntil = 0;
 
-  /** @param percentile from 0 to below 1 */
-  constructor(windowMs: number, percentile: number) {
+  constructor(windowMs: number) {
     this.#windowMs = windowMs;
-    this.#percentile = percentile;
   }
 
   add(latencyMs: number, now: number): void {
@@ -31,12 +27,19 @@ export class LatencyWindow {
     this.#next = (this.#next + 1) % SAMPLES;
     this.#count = Math.min(this.#count + 1, SAMPLES);
     this.#sinceSort += 1;
-    if (this.#sorted < SORT_EVERY_FIRST || this.#sinceSort >= SORT_EVERY) this.#cachedUntil = 0;
+    if (this.#sorted.length < SORT_EVERY_FIRST || this.#sinceSort >= SORT_EVERY) this.#sortedUntil = 0;
   }
 
-  /** Undefined while the window is empty. */
-  value(now: number): number | undefined {
-    if (now < this.#cachedUntil) return this.#cached;
+  /**
+   * Undefined while the window is empty.
+   * @param percentile from 0 to below 1
+   */
+  value(percentile: number, now: number): number | undefined {
+    if (now >= this.#sortedUntil) this.#sort(now);
+    return this.#sorted[Math.floor(this.#sorted.length * percentile)];
+  }
+
+  #sort(now: number): void {
     const values: number[] = [];
     let oldest = now;
     for (let index = 0; index < this.#count; index += 1) {
@@ -45,11 +48,8 @@ export class LatencyWindow {
       values.push(this.#values[index] as number);
       oldest = Math.min(oldest, at);
     }
-    values.sort((a, b) => a - b);
-    this.#cached = values[Math.min(values.length - 1, Math.floor(values.length * this.#percentile))];
-    this.#sorted = values.length;
+    this.#sorted = values.sort((a, b) => a - b);
     this.#sinceSort = 0;
-    this.#cachedUntil = oldest + this.#windowMs;
-    return this.#cached;
+    this.#sortedUntil = oldest + this.#windowMs;
   }
 }

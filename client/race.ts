@@ -355,7 +355,7 @@ export class Race {
 
   #settle(attempt: Attempt, { status, headers, body }: AttemptAnswer): void {
     if (this.#over) return;
-    this.#finish('overtaken');
+    this.#finish('overtaken', attempt.startedAt);
     this.#resolve({ status, headers, body, endpoint: attempt.at.url, attempts: this.#records() });
   }
 
@@ -370,12 +370,14 @@ export class Race {
     this.#reject(error(this.#records()));
   }
 
-  /** Ends what is still under way; an endpoint that left it unanswered for too long is noted all the same. */
-  #finish(outcome: 'overtaken' | 'abandoned'): void {
+  /** Ends what is still under way. An endpoint that left it unanswered for too long is noted all the same, unless what
+   * it lost to had a head start: a second copy is no measure of the region it was sent to. */
+  #finish(outcome: 'overtaken' | 'abandoned', winnerStartedAt = NEVER): void {
     this.#over = true;
     clearTimeout(this.#timer);
     this.#request.signal?.removeEventListener('abort', this.#aborted);
-    for (const attempt of [...this.#running.values()]) this.#end(attempt, outcome, 'overtaken');
+    for (const attempt of [...this.#running.values()])
+      this.#end(attempt, outcome, attempt.startedAt < winnerStartedAt ? 'overtaken' : 'abandoned');
     this.#context.finished(this);
   }
 

@@ -1,6 +1,6 @@
 // Requests to a service in several regions: each goes to the best endpoint, and to another one on an error or on
 // silence. This file holds what operations share: endpoints, connections, retry budget, token, probes, counts.
-import { HEADERS, PATHS } from '../protocol/messages.ts';
+import { HEADERS } from '../protocol/messages.ts';
 import { RetryBudget } from './budget.ts';
 import { Connections } from './connections.ts';
 import { type Ending, type Endpoint, Endpoints } from './endpoints.ts';
@@ -8,6 +8,7 @@ import { ClientClosedError } from './errors.ts';
 import type { RequestCounts, RequestEvent } from './events.ts';
 import type { OperationIdentity } from './identity.ts';
 import { type CheckedOptions, checkOptions, type RequestsOptions, TIMER_MS_MAX, whole } from './options.ts';
+import { Probes } from './probes.ts';
 import { type Answer, type Attempt, Race, type RaceContext } from './race.ts';
 import { TokenKeeper } from './token.ts';
 
@@ -49,8 +50,7 @@ export class Requests {
   /** Most outstanding at one endpoint, lately: what another one would have to take over at once. */
   #peak = 0;
   readonly #silenceTimers = new Map<Endpoint<Attempt>, NodeJS.Timeout>();
-  readonly #probes = new Set<() => void>();
-  readonly #probeTimer: NodeJS.Timeout;
+  readonly #probes: Probes<Attempt>;
   readonly #counts = {
     operations: 0,
     attempts: 0,
@@ -65,7 +65,8 @@ export class Requests {
   /** @throws RangeError an option is out of range */
   constructor(options: RequestsOptions) {
     this.#options = checkOptions(options);
-    const { endpoints, connectionsMax, spareConnections, tls, token, probeIntervalMs } = this.#options;
+    const { endpoints, connectionsMax, spareConnections, tls, token, probeIntervalMs, probeTimeoutMs } =
+      this.#options;
     this.#endpoints = new Endpoints(this.#options);
     this.#connections = endpoints.map(
       (url) => new Connections({ url, connectionsMax, spareConnections, ...(tls ? { tls } : {}) }),
@@ -88,9 +89,18 @@ export class Requests {
       finished: (race) => this.#races.delete(race),
       emit: (event) => this.#emit(event),
     };
-    // Asked at once: what comes first learns of an evacuated region, and finds connections open.
-    this.#probeAll();
-    this.#probeTimer = setInterval(() => this.#probeAll(), probeIntervalMs).unref();
+    this.#probes = new Probes({
+      endpoints: this.#endpoints,
+      connections: this.#connections,
+      intervalMs: probeIntervalMs,
+      timeoutMs: probeTimeoutMs,
+      onRound: () => {
+        this.#peak = Math.max(...this.#endpoints.all.map(({ outstanding }) => outstanding.size));
+      },
+      // Spare connections that died are replaced while the endpoint answers.
+      onAnswer: () => this.#wantSpares(),
+      onChange: (endpoint) => this.#healthChanged(endpoint),
+    });
   }
 
   /**
@@ -142,17 +152,16 @@ export class Requests {
       evacuated: endpoint.evacuated,
       weight: this.#endpoints.weight(endpoint),
       outstanding: endpoint.outstanding.size,
-      latencyP95Ms: endpoint.latency.value(now),
+      latencyP95Ms: this.#endpoints.latencyP95Ms(endpoint, now),
     }));
   }
 
   /** Ends everything under way with {@link ClientClosedError} and lets go of all timers and sockets. */
   async close(): Promise<void> {
     this.#closed = true;
-    clearInterval(this.#probeTimer);
     for (const timer of this.#silenceTimers.values()) clearTimeout(timer);
     this.#silenceTimers.clear();
-    for (const end of this.#probes) end();
+    this.#probes.close();
     for (const race of [...this.#races]) race.close();
     for (const connections of this.#connections) connections.close();
     // Destroyed sockets are gone after the next turn.
@@ -180,9 +189,9 @@ export class Requests {
     const now = performance.now();
     const before = at.health.state;
     this.#endpoints.ended(at, attempt, ending, now);
-    if (this.#options.onEvent === undefined || outcome === 'pending') return;
-    this.#emit({ type: 'outcome', endpoint: at.url, kind, outcome, status, elapsedMs: now - startedAt });
-    if (at.health.state !== before) this.#emitHealth(at);
+    if (this.#options.onEvent && outcome !== 'pending')
+      this.#emit({ type: 'outcome', endpoint: at.url, kind, outcome, status, elapsedMs: now - startedAt });
+    if (at.health.state !== before) this.#healthChanged(at);
   }
 
   /** One timer an endpoint, set for when it would be silent; it looks again then, since answers move that time. */
@@ -211,9 +220,8 @@ export class Requests {
     }
     const outstanding = this.#endpoints.silence(endpoint, now);
     this.#emit({ type: 'silence', endpoint: endpoint.url, outstanding: outstanding.length });
-    this.#emitHealth(endpoint);
     for (const attempt of outstanding) attempt.race.redirect(attempt);
-    this.#probe(endpoint);
+    this.#healthChanged(endpoint);
   }
 
   /** Where most is going on, connections are open anyway. */
@@ -223,52 +231,9 @@ export class Requests {
         this.#connections[index]?.wantSpares(Math.max(SPARES_MIN, this.#peak));
   }
 
-  #probeAll(): void {
-    this.#peak = Math.max(...this.#endpoints.all.map(({ outstanding }) => outstanding.size));
-    for (const endpoint of this.#endpoints.all) this.#probe(endpoint);
-  }
-
-  /** Asks `/health`: every answer counts for the endpoint's health, and only this one tells of an evacuation. */
-  #probe(endpoint: Endpoint<Attempt>): void {
-    const connections = this.#connections[endpoint.index] as Connections;
-    const startedAt = performance.now();
-    const conclude = (outcome: 'answered' | 'failed', evacuated = endpoint.evacuated) => {
-      clearTimeout(timer);
-      this.#probes.delete(stop);
-      const before = endpoint.health.state;
-      const now = performance.now();
-      if (outcome === 'answered') this.#endpoints.probed(endpoint, now - startedAt, now);
-      else this.#endpoints.observe(endpoint, 'failed', now);
-      const changed = before !== endpoint.health.state || evacuated !== endpoint.evacuated;
-      endpoint.evacuated = evacuated;
-      if (changed) this.#emitHealth(endpoint);
-      // Those that died are replaced while the endpoint answers.
-      if (outcome === 'answered') this.#wantSpares();
-    };
-    const end = connections.send(
-      { method: 'GET', path: PATHS.health, headers: {} },
-      {
-        heard: () => this.#context.heard(endpoint),
-        failed: () => conclude('failed'),
-        answered: ({ status, headers }) => {
-          // An evacuated region is alive: it answers, and serves whoever still asks it.
-          const evacuated = status === 503 && headers[HEADERS.evacuated] === 'true';
-          conclude(status < 500 || evacuated ? 'answered' : 'failed', evacuated);
-        },
-      },
-    );
-    const timer = setTimeout(() => {
-      end();
-      conclude('failed');
-    }, this.#options.probeTimeoutMs).unref();
-    const stop = () => {
-      clearTimeout(timer);
-      end();
-    };
-    this.#probes.add(stop);
-  }
-
-  #emitHealth({ url, health, evacuated }: Endpoint<Attempt>): void {
+  #healthChanged(endpoint: Endpoint<Attempt>): void {
+    const { url, health, evacuated } = endpoint;
+    if (health.state === 'unhealthy' && !this.#closed) this.#probes.watch(endpoint);
     this.#emit({ type: 'health', endpoint: url, health, evacuated });
   }
 

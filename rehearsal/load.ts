@@ -16,9 +16,11 @@ function say(message: FromLoad): void {
 class Reports {
   #succeeded: Record<string, number> = {};
   #failed = 0;
+  #latencies: number[] = [];
   #dnsServedBy: string | undefined;
 
-  add({ client, ok, region }: OperationEntry): void {
+  add({ client, ok, region, scheduledAt, endedAt }: OperationEntry): void {
+    if (client === 'library') this.#latencies.push(endedAt - scheduledAt);
     if (client === 'dns') {
       if (ok && region !== undefined) this.#dnsServedBy = region;
     } else if (ok && region !== undefined) this.#succeeded[region] = (this.#succeeded[region] ?? 0) + 1;
@@ -27,8 +29,15 @@ class Reports {
 
   send(): void {
     const dnsServedBy = this.#dnsServedBy;
-    const dns = dnsServedBy === undefined ? {} : { dnsServedBy };
-    say({ type: 'progress', succeeded: this.#succeeded, failed: this.#failed, ...dns });
+    const sorted = this.#latencies.sort((a, b) => a - b);
+    say({
+      type: 'progress',
+      succeeded: this.#succeeded,
+      failed: this.#failed,
+      latencyMsP95: sorted[Math.floor(sorted.length * 0.95)] ?? 0,
+      ...(dnsServedBy === undefined ? {} : { dnsServedBy }),
+    });
+    this.#latencies = [];
     this.#succeeded = {};
     this.#failed = 0;
     this.#dnsServedBy = undefined;

@@ -1,6 +1,6 @@
 // Reads a body the way every node must agree on. JSON.parse judges the grammar; one more pass over the text refuses
 // what it lets through silently: repeated keys, `__proto__`, numbers that a double cannot hold.
-// (lossless-json refuses a repeated key only when its two values differ.)
+// (lossless-json 4.3.3 refuses a repeated key only when its two values differ.)
 import { JSON_DEPTH_MAX } from '../../protocol/limits.ts';
 import type { Json } from '../../protocol/operations.ts';
 
@@ -37,7 +37,7 @@ export function parseStrictJson(bytes: Uint8Array): StrictJson {
     const position = /position (\d+)/.exec(String(cause))?.[1];
     throw new StrictJsonError(`the body is not JSON${position ? ` (at character ${position})` : ''}`);
   }
-  return { value, unstorable: scan(text) };
+  return { value, unstorable: new Scan(text).run() };
 }
 
 export function pointerOf(path: Path): string {
@@ -52,56 +52,88 @@ interface Frame {
 }
 
 /** Walks text that JSON.parse has accepted, so only tokens have to be told apart. */
-function scan(text: string): Unstorable[] {
-  const frames: Frame[] = [];
-  const unstorable: Unstorable[] = [];
-  const path = (): Path => frames.map(({ at }) => at);
-  const refuse = (detail: string): never => {
-    throw new StrictJsonError(`${pointerOf(path()) || 'the body'}: ${detail}`);
-  };
-  let keyNext = false;
-  let index = 0;
-  while (index < text.length) {
-    const char = text[index] as string;
-    const frame = frames.at(-1);
-    if (char === '"') {
-      const end = stringEnd(text, index);
-      const escaped = text.slice(index, end);
-      const string = escaped.includes('\\') ? (JSON.parse(escaped) as string) : escaped.slice(1, -1);
-      if (keyNext && frame?.keys) {
-        frame.at = string;
-        if (frame.keys.has(string)) refuse(`the key ${JSON.stringify(string)} is repeated`);
-        if (string === '__proto__') refuse('the key "__proto__" is not allowed');
-        frame.keys.add(string);
-        keyNext = false;
-      }
-      if (!string.isWellFormed())
-        unstorable.push({ path: path(), detail: 'holds half of a surrogate pair, which is no character' });
-      index = end;
-      continue;
-    }
-    if (char === '-' || (char >= '0' && char <= '9')) {
-      const end = numberEnd(text, index);
-      const number = text.slice(index, end);
-      if (!survives(number)) refuse(`the number ${brief(number)} does not survive as a double`);
-      index = end;
-      continue;
-    }
-    if (char === '{' || char === '[') {
-      if (frames.length === JSON_DEPTH_MAX)
-        unstorable.push({ path: path(), detail: `is nested deeper than ${JSON_DEPTH_MAX} levels` });
-      keyNext = char === '{';
-      frames.push({ keys: keyNext ? new Set() : undefined, at: keyNext ? '' : 0 });
-    } else if (char === '}' || char === ']') {
-      frames.pop();
-      keyNext = false;
-    } else if (char === ',' && frame) {
-      if (frame.keys) keyNext = true;
-      else frame.at = (frame.at as number) + 1;
-    }
-    index += 1;
+class Scan {
+  readonly #text: string;
+  readonly #frames: Frame[] = [];
+  readonly #unstorable: Unstorable[] = [];
+  #index = 0;
+  /** Whether the next string is a key. */
+  #keyNext = false;
+
+  constructor(text: string) {
+    this.#text = text;
   }
-  return unstorable;
+
+  run(): readonly Unstorable[] {
+    while (this.#index < this.#text.length) {
+      const char = this.#text[this.#index] as string;
+      if (char === '"') this.#string();
+      else if (char === '-' || (char >= '0' && char <= '9')) this.#number();
+      else this.#structure(char);
+    }
+    return this.#unstorable;
+  }
+
+  #string(): void {
+    const end = stringEnd(this.#text, this.#index);
+    const quoted = this.#text.slice(this.#index, end);
+    const string = quoted.includes('\\') ? (JSON.parse(quoted) as string) : quoted.slice(1, -1);
+    if (this.#keyNext) this.#key(string);
+    if (!string.isWellFormed()) this.#flag('holds half of a surrogate pair, which is no character');
+    this.#index = end;
+  }
+
+  #key(key: string): void {
+    const frame = this.#frames.at(-1);
+    if (!frame?.keys) return;
+    frame.at = key;
+    if (frame.keys.has(key)) this.#refuse(`the key ${JSON.stringify(key)} is repeated`);
+    if (key === '__proto__') this.#refuse('the key "__proto__" is not allowed');
+    frame.keys.add(key);
+    this.#keyNext = false;
+  }
+
+  #number(): void {
+    const end = numberEnd(this.#text, this.#index);
+    const number = this.#text.slice(this.#index, end);
+    if (!survives(number)) this.#refuse(`the number ${brief(number)} does not survive as a double`);
+    this.#index = end;
+  }
+
+  /** Brackets and commas; everything else is a literal, a colon or white space. */
+  #structure(char: string): void {
+    if (char === '{') this.#enter({ keys: new Set(), at: '' });
+    else if (char === '[') this.#enter({ keys: undefined, at: 0 });
+    else if (char === '}' || char === ']') {
+      this.#frames.pop();
+      this.#keyNext = false;
+    } else if (char === ',') this.#next();
+    this.#index += 1;
+  }
+
+  #enter(frame: Frame): void {
+    if (this.#frames.length === JSON_DEPTH_MAX) this.#flag(`is nested deeper than ${JSON_DEPTH_MAX} levels`);
+    this.#frames.push(frame);
+    this.#keyNext = frame.keys !== undefined;
+  }
+
+  #next(): void {
+    const frame = this.#frames.at(-1);
+    if (typeof frame?.at === 'number') frame.at += 1;
+    else this.#keyNext = true;
+  }
+
+  #path(): Path {
+    return this.#frames.map(({ at }) => at);
+  }
+
+  #flag(detail: string): void {
+    this.#unstorable.push({ path: this.#path(), detail });
+  }
+
+  #refuse(detail: string): never {
+    throw new StrictJsonError(`${pointerOf(this.#path()) || 'the body'}: ${detail}`);
+  }
 }
 
 /** Index after the closing quote of the string that opens at `start`. */

@@ -25,14 +25,18 @@ export function createAuthorizer({ settings, keys, telemetry, now }: AuthorizerO
     event: Pick<APIGatewayRequestAuthorizerEvent, 'headers' | 'methodArn'>,
   ): Promise<APIGatewayAuthorizerResult> => {
     const startedAt = now();
+    const measure = (errors: 0 | 1) =>
+      telemetry.measure([
+        { name: METRICS.requests, value: 1 },
+        { name: METRICS.errors, value: errors },
+        { name: METRICS.latency, value: now() - startedAt, unit: 'Milliseconds' },
+      ]);
     // A key set that cannot be used is our failure, not the caller's.
-    const pinned = await keys;
-    const caller = await callerOf(event.headers, pinned);
-    telemetry.measure([
-      { name: METRICS.requests, value: 1 },
-      { name: METRICS.errors, value: 0 },
-      { name: METRICS.latency, value: now() - startedAt, unit: 'Milliseconds' },
-    ]);
+    const pinned = await keys.catch((error: unknown) => {
+      measure(1);
+      throw error;
+    });
+    const caller = await callerOf(event.headers, pinned).finally(() => measure(0));
     const { Version, Statement } = policyOf(caller, event.methodArn);
     return {
       principalId: caller.subject,

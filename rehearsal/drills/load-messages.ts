@@ -36,6 +36,8 @@ export interface Progress {
   readonly type: 'progress';
   readonly succeeded: Readonly<Record<string, number>>;
   readonly failed: number;
+  /** Of the library client; 0 without an answer. */
+  readonly latencyMsP95: number;
   /** Region of the DNS-only client's latest success, if there was one in that time. */
   readonly dnsServedBy?: string;
 }

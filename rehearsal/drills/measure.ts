@@ -32,6 +32,7 @@ export interface Measurements {
   /** Reads that were answered with less than was acknowledged before they began. */
   readonly staleReads: number;
   /** In the steady state before the fault. */
+  readonly steadyLatencyMsP95: number;
   readonly attemptsPerOperation: number;
   readonly acknowledgedWrites: number;
   readonly acknowledgedWritesLost: number;
@@ -57,6 +58,10 @@ export function measure(input: MeasureInput): Measurements {
     requests: library.length,
     requestsFailed: library.filter((entry) => !entry.ok && !isStale(entry)).length,
     staleReads: library.filter(isStale).length,
+    steadyLatencyMsP95: percentile(
+      steady.map(({ scheduledAt, endedAt }) => endedAt - scheduledAt),
+      0.95,
+    ),
     attemptsPerOperation: steady.length === 0 ? Number.NaN : attempts / steady.length,
     acknowledgedWrites: acknowledgedWrites(history).size,
     acknowledgedWritesLost: new Set(missing.map(({ key }) => key)).size,
@@ -122,3 +127,8 @@ function dnsOutageMsOf(dns: readonly OperationEntry[], { faultAt, region }: Meas
 
 /** An answer on its way when the fault struck still arrives. */
 const IN_FLIGHT_MS = 1_000;
+
+function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length * share)] ?? Number.NaN;
+}

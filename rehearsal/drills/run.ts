@@ -6,7 +6,7 @@ import type { Config } from '../../config/config.ts';
 import { Children } from '../children.ts';
 import { type OperationEntry, readHistory } from './history.ts';
 import { judge, type TargetResult } from './judge.ts';
-import type { MissingWrite, Progress } from './load-messages.ts';
+import { type MissingWrite, PROGRESS_EVERY_MS, type Progress } from './load-messages.ts';
 import { LoadProcess } from './load-process.ts';
 import { type Measurements, measure } from './measure.ts';
 import { preciseNow } from './pace.ts';
@@ -48,11 +48,12 @@ export interface ScenarioResult {
   readonly variants: readonly VariantResult[];
 }
 
-/** Cold functions and empty connections are no steady state. */
-const STEADY_SHARE = 0.5;
-/** Before a fault the broken region has to carry this share of the load, or nothing could be seen to move. */
+/** Before a fault the load runs steadily: for this long every report is quick and comes from the region to be broken,
+ * or nothing could be seen to move. A machine too busy for that is waited for, then measured as it is. */
+const STEADY_MS = 3_000;
+const STEADY_P95_MS = 100;
 const CARRIED_SHARE = 0.9;
-const CARRIES_WITHIN_MS = 60_000;
+const STEADY_WITHIN_MS = 60_000;
 /** Beyond its limit DNS is waited for a little longer, so that the table says how late it was. */
 const DNS_GRACE_MS = 30_000;
 /** Detection of three good probes and propagation, after a revival, with room. */
@@ -91,9 +92,9 @@ class VariantRun {
   readonly #othersFollow: boolean;
   /** Rejects when the run cannot go on. */
   #stopped: Promise<never> = new Promise(() => undefined);
-  #latest: Progress = { type: 'progress', succeeded: {}, failed: 0 };
+  /** The reports of the last {@link STEADY_MS}. */
+  readonly #reports: Progress[] = [];
   #dnsServedBy: string | undefined;
-  #changed: () => void = () => undefined;
 
   constructor(
     scenario: Scenario,
@@ -133,9 +134,7 @@ class VariantRun {
 
     this.#step(`${this.#scenario.load.requestsPerSecond} requests/s, warming up for ${warmUpMs / 1_000} s`);
     await this.#pause(warmUpMs);
-    await this.#until(() => this.#carries(), CARRIES_WITHIN_MS, `${this.#region} does not carry the load`);
-    const steadyFrom = startedAt + warmUpMs * STEADY_SHARE;
-
+    await this.#steady();
     const faultAt = await this.#breakRegion();
     await this.#restOfFault(faultAt, limits(config).dnsOutageMs);
     this.#step(`reviving ${this.#region}`);
@@ -153,7 +152,7 @@ class VariantRun {
     const history = await readHistory(historyFile);
     const measurements = measure({
       history,
-      steadyFrom,
+      steadyFrom: faultAt - STEADY_MS,
       faultAt,
       revivedAt,
       region: this.#region,
@@ -164,7 +163,7 @@ class VariantRun {
       variant: this.#variant,
       region: this.#region,
       startedAt,
-      steadyFrom,
+      steadyFrom: faultAt - STEADY_MS,
       faultAt,
       revivedAt,
       endedAt,
@@ -209,32 +208,22 @@ class VariantRun {
   }
 
   #hear(progress: Progress): void {
-    this.#latest = progress;
+    this.#reports.push(progress);
+    if (this.#reports.length > STEADY_MS / PROGRESS_EVERY_MS) this.#reports.shift();
     if (progress.dnsServedBy !== undefined) this.#dnsServedBy = progress.dnsServedBy;
-    this.#changed();
   }
 
-  #carries(): boolean {
-    const { succeeded, failed } = this.#latest;
-    const all = failed + Object.values(succeeded).reduce((sum, count) => sum + count, 0);
-    return all > 0 && (succeeded[this.#region] ?? 0) / all >= CARRIED_SHARE;
-  }
-
-  async #until(condition: () => boolean, withinMs: number, otherwise: string): Promise<void> {
-    const giveUpAt = preciseNow() + withinMs;
-    while (!condition()) {
-      const { succeeded, failed } = this.#latest;
-      if (preciseNow() > giveUpAt)
-        throw new DrillError(
-          `${otherwise} after ${withinMs / 1_000} s: last report ${JSON.stringify(succeeded)}, ${failed} failed`,
-        );
-      await Promise.race([
-        new Promise<void>((resolve) => {
-          this.#changed = resolve;
-        }),
-        this.#pause(1_000),
-      ]);
-    }
+  async #steady(): Promise<void> {
+    const giveUpAt = preciseNow() + STEADY_WITHIN_MS;
+    const carries = () => this.#reports.every((report) => carriedBy(this.#region, report) >= CARRIED_SHARE);
+    const quick = () => this.#reports.every(({ latencyMsP95 }) => latencyMsP95 <= STEADY_P95_MS);
+    while (!(carries() && quick()) && preciseNow() < giveUpAt) await this.#pause(PROGRESS_EVERY_MS);
+    const latest = JSON.stringify(this.#reports.at(-1));
+    if (!carries())
+      throw new DrillError(
+        `${this.#region} did not carry the load within ${STEADY_WITHIN_MS / 1_000} s; last report: ${latest}`,
+      );
+    if (!quick()) this.#step(`the load never became steady: is the machine busy? Last report: ${latest}`);
   }
 
   async #pause(ms: number): Promise<void> {
@@ -271,4 +260,9 @@ class VariantRun {
   #step(step: string): void {
     this.#options.onStep?.(step);
   }
+}
+
+function carriedBy(region: string, { succeeded, failed }: Progress): number {
+  const all = failed + Object.values(succeeded).reduce((sum, count) => sum + count, 0);
+  return all === 0 ? 0 : (succeeded[region] ?? 0) / all;
 }

@@ -92,6 +92,7 @@ function rowsOf(variants: readonly VariantResult[]): string[][] {
     row('attempts per operation, steady', 'attempts per operation, steady', ({ attemptsPerOperation }) =>
       attemptsPerOperation.toFixed(3),
     ),
+    row('latency p95, steady', undefined, ({ steadyLatencyMsP95 }) => ms(steadyLatencyMsP95)),
   );
   return rows;
 }

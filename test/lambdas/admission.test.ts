@@ -97,7 +97,7 @@ test('a table without a generation item, or being restored, is closed to everyth
 test('a copy of the generation item admits nothing once it is 5 s old', async () => {
   assert.equal((await push(String(EPOCH))).status, 200);
   await functions.open({ status: 'restoring' });
-  functions.offsetMs = 4_900;
+  functions.offsetMs = 3_000;
   assert.equal((await push(String(EPOCH))).status, 200);
   functions.offsetMs = 5_100;
   assert.equal((await push(String(EPOCH))).status, 503);

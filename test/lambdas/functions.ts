@@ -120,6 +120,8 @@ export class Functions {
       store: wrap(store),
       telemetry: this.telemetry,
       now: () => Date.now() + this.offsetMs,
+      // No jitter, so no waiting between attempts.
+      random: () => 0,
     });
     this.#routes = {
       ...pushRoutes(this.service, resolveConflict),

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
-import { parse as parseLossless } from 'lossless-json';
 import { contentOf } from '../../lambdas/core/canonical.ts';
 import { checkOperations } from '../../lambdas/core/operations.ts';
 import { parseStrictJson, StrictJsonError } from '../../lambdas/core/strict-json.ts';
@@ -279,8 +278,4 @@ test('takes an integer exactly when it is the one that JavaScript writes for it'
     }),
     { examples: [[2n ** 53n], [2n ** 53n + 1n], [10n ** 23n], [2n ** 80n]] },
   );
-});
-
-test('lossless-json takes a key repeated with an equal value, which is why it is not used', () => {
-  assert.deepEqual({ ...(parseLossless('{"a":"x","a":"x"}') as object) }, { a: 'x' });
 });

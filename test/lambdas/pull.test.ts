@@ -104,13 +104,13 @@ test('once two minutes have passed a change is not returned again, and the quiet
 
 test('pages hold no more than asked for, and together everything once', async () => {
   const [tenant, device] = [newTenant(), new Device()];
-  const operations = Array.from({ length: 70 }, (_, n) => device.put(`n-${n}`, n));
+  const operations = Array.from({ length: 36 }, (_, n) => device.put(`n-${n}`, n));
   await functions.verdicts(tenant, operations);
-  await pullUntil(tenant, 70);
-  for (const limit of [1, 3, 16, 40, 1_000]) {
+  await pullUntil(tenant, 36);
+  for (const limit of [1, 7, 1_000]) {
     const { changes, pages, resync } = await pullAll(tenant, undefined, limit);
     assert.equal(resync, true);
-    assert.ok(pages >= 70 / limit);
+    assert.ok(pages >= 36 / limit);
     assert.deepEqual(changes.map(({ id }) => id).sort(), operations.map(({ id }) => id).sort());
   }
 });
