@@ -16,7 +16,7 @@ const RULES: readonly { files: RegExp; folders: readonly RegExp[]; packages: Reg
   {
     files: /^lambdas\/core\//,
     folders: [/^lambdas\/core\//, /^protocol\//],
-    packages: /^(node:crypto|canonicalize|lossless-json|valibot|jose)$/,
+    packages: /^(node:crypto|canonicalize|valibot|jose)$/,
   },
   {
     files: /^lambdas\/store\//,

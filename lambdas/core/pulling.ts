@@ -48,15 +48,19 @@ export function sharesOf(
   return open.map((position) => ({ ...position, limit: Math.max(1, Math.floor(limit / open.length)) }));
 }
 
-/** The pull after `taken` rows of the reads, counted through them in order, were put into the answer. */
+/**
+ * The pull after `taken` rows of the reads, counted through them in order, were put into the answer. A shard may be
+ * among them several times; what comes after the first row left out counts as not read at all.
+ */
 export function advance(pull: Pull, reads: readonly ShardRead[], taken: number): Pull {
   const positions = [...pull.positions];
   let left = taken;
   for (const { shard, rows, exhausted } of reads) {
     const used = Math.min(left, rows.length);
     left -= used;
-    if (used === rows.length && exhausted) positions[shard] = null;
-    else if (used > 0) positions[shard] = rows[used - 1] as string;
+    if (used > 0) positions[shard] = rows[used - 1] as string;
+    if (used < rows.length) break;
+    if (exhausted) positions[shard] = null;
   }
   return { ...pull, positions };
 }

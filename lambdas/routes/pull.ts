@@ -2,14 +2,22 @@
 import { recordPk } from '../../protocol/items.ts';
 import { ANSWER_PAYLOAD_BYTES_MAX, PULL_LIMIT_DEFAULT, PULL_LIMIT_MAX } from '../../protocol/limits.ts';
 import { PATHS } from '../../protocol/messages.ts';
+import type { RecordKey } from '../../protocol/names.ts';
 import { admitRequest } from '../admit.ts';
 import { decodePullCursor, encodePullCursor, type PullCursor } from '../core/cursors.ts';
-import { advance, beginPull, cursorOf, isComplete, type Pull, sharesOf } from '../core/pulling.ts';
+import {
+  advance,
+  beginPull,
+  cursorOf,
+  isComplete,
+  type Pull,
+  type ShardRead,
+  sharesOf,
+} from '../core/pulling.ts';
 import { isSteady } from '../core/steadiness.ts';
-import { type HttpRequest, ProblemError, type Routes } from '../http.ts';
+import { type HttpAnswer, type HttpRequest, ProblemError, type Routes } from '../http.ts';
 import { limitOf } from '../paging.ts';
 import type { Service } from '../service.ts';
-import type { FeedPage } from '../store/store.ts';
 import { wholeContent } from '../whole.ts';
 
 export function pullRoutes(service: Service): Routes {
@@ -32,20 +40,49 @@ export function pullRoutes(service: Service): Routes {
   };
 }
 
-async function readPage(pull: Pull, limit: number, request: HttpRequest, service: Service) {
-  const reads = await Promise.all(
-    sharesOf(pull, limit).map(async ({ shard, after, limit: share }) => {
-      const page = await service.store.feed({ tenant: pull.tenant, shard, after, limit: share });
-      return { shard, page };
-    }),
-  );
-  const rows = reads.flatMap(({ page }) => page.rows);
-  const { records, looked } = await service.store.readMany(
-    rows.map(({ key }) => key),
-    ANSWER_PAYLOAD_BYTES_MAX,
-  );
+/** How often the shards are gone round for one page: few changes then come on one page, however few rows it may hold. */
+const ROUNDS_MAX = 20;
+
+interface PageRead extends ShardRead {
+  readonly keys: readonly RecordKey[];
+}
+
+/** Reads of the feed that together hold at most `limit` rows. */
+async function readFeed(pull: Pull, limit: number, { store }: Service): Promise<readonly PageRead[]> {
+  const reads: PageRead[] = [];
+  let at = pull;
+  let left = limit;
+  for (let round = 0; round < ROUNDS_MAX && left > 0 && !isComplete(at); round += 1) {
+    const more = await Promise.all(
+      sharesOf(at, left).map(async ({ shard, after, limit: share }): Promise<PageRead> => {
+        const { rows, next } = await store.feed({ tenant: pull.tenant, shard, after, limit: share });
+        return {
+          shard,
+          keys: rows.map(({ key }) => key),
+          rows: rows.map(({ position }) => position),
+          exhausted: next === undefined,
+        };
+      }),
+    );
+    const found = more.reduce((sum, { rows }) => sum + rows.length, 0);
+    at = advance(at, more, found);
+    left -= found;
+    reads.push(...more);
+  }
+  return reads;
+}
+
+async function readPage(
+  pull: Pull,
+  limit: number,
+  request: HttpRequest,
+  service: Service,
+): Promise<HttpAnswer> {
+  const reads = await readFeed(pull, limit, service);
+  const keys = reads.flatMap((read) => read.keys);
+  const { records, looked } = await service.store.readMany(keys, ANSWER_PAYLOAD_BYTES_MAX);
   const changes: string[] = [];
-  for (const { key } of rows.slice(0, looked)) {
+  for (const key of keys.slice(0, looked)) {
     const record = records.get(recordPk(key));
     // Swept since: whoever still has it learnt of its deletion, or starts anew (PROTOCOL 6.4, 7).
     if (!record) continue;
@@ -55,11 +92,7 @@ async function readPage(pull: Pull, limit: number, request: HttpRequest, service
     // The stored text goes out as it is: it is JSON, and canonical.
     changes.push(content.deleted ? change : `${change.slice(0, -1)},"payload":${content.payload}}`);
   }
-  const next = advance(
-    pull,
-    reads.map(({ shard, page }) => ({ shard, rows: positionsOf(page), exhausted: page.next === undefined })),
-    looked,
-  );
+  const next = advance(pull, reads, looked);
   const rest = JSON.stringify({
     cursor: encodePullCursor(cursorOf(next)),
     more: !isComplete(next),
@@ -70,10 +103,6 @@ async function readPage(pull: Pull, limit: number, request: HttpRequest, service
     headers: { 'content-type': 'application/json' },
     body: `{"changes":[${changes.join(',')}],${rest.slice(1)}`,
   };
-}
-
-function positionsOf({ rows }: FeedPage): readonly string[] {
-  return rows.map(({ position }) => position);
 }
 
 function cursorIn(request: HttpRequest, tenant: string): PullCursor | undefined {

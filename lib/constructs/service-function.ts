@@ -114,6 +114,8 @@ export class ServiceFunction extends Construct {
         target: 'node24',
         mainFields: ['module', 'main'],
         minify: true,
+        // Logs name errors by their class.
+        keepNames: true,
         logLevel: LogLevel.WARNING,
         // The runtime's own SDK changes under a deployed function; ours is what was tested.
         bundleAwsSDK: true,

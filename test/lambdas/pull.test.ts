@@ -115,6 +115,15 @@ test('pages hold no more than asked for, and together everything once', async ()
   }
 });
 
+test('few changes come on one page, even where it is shorter than there are shards', async () => {
+  const [tenant, device] = [newTenant(), new Device()];
+  await functions.verdicts(tenant, [device.put('a', 1), device.put('b', 2)]);
+  await pullUntil(tenant, 2);
+  const { body } = await functions.pull(tenant, { limit: '5' });
+  assert.deepEqual(body.changes.map(({ id }) => id).sort(), ['a', 'b']);
+  assert.equal(body.more, false);
+});
+
 test('an answer stays below what Lambda can return, and the next page goes on from there', async () => {
   const [tenant, device] = [newTenant(), new Device()];
   const operations = Array.from({ length: 24 }, (_, n) => device.put(`big-${n}`, 'x'.repeat(250_000)));

@@ -156,8 +156,23 @@ test('a position moves only over what was put into the answer', () => {
     { shard: 2, rows: ['e'], exhausted: false },
     { shard: 3, rows: [], exhausted: true },
   ];
-  assert.deepEqual(advance(pull, reads, 3).positions.slice(0, 5), [null, 'c', '', null, '']);
+  assert.deepEqual(advance(pull, reads, 3).positions.slice(0, 5), [null, 'c', '', '', '']);
   assert.deepEqual(advance(pull, reads, 5).positions.slice(0, 5), [null, null, 'e', null, '']);
+});
+
+test('a shard read twice counts as read to its end only when nothing of it was left out', () => {
+  const pull = beginPull(undefined, { ...WHO, nowMs: START_MS });
+  assert.ok(pull !== 'expired');
+  const reads = [
+    { shard: 0, rows: ['a'], exhausted: false },
+    { shard: 1, rows: ['b'], exhausted: false },
+    { shard: 0, rows: [], exhausted: true },
+    { shard: 1, rows: ['c'], exhausted: true },
+  ];
+  assert.deepEqual(advance(pull, reads, 0).positions.slice(0, 2), ['', '']);
+  assert.deepEqual(advance(pull, reads, 1).positions.slice(0, 2), ['a', '']);
+  assert.deepEqual(advance(pull, reads, 2).positions.slice(0, 2), [null, 'b']);
+  assert.deepEqual(advance(pull, reads, 3).positions.slice(0, 2), [null, null]);
 });
 
 test('cursors survive being written and read, and nothing else is one', () => {
