@@ -1,7 +1,7 @@
 // CloudWatch as far as the rehearsal needs it: metric points in, the states of single-metric, static-threshold alarms
 // out. The evaluation is pure; the board around it keeps only the points that some alarm watches.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
-import type { MetricPoint } from './messages.ts';
+import type { MetricPoint } from './supervisor/messages.ts';
 
 export type AlarmStateValue = 'OK' | 'ALARM' | 'INSUFFICIENT_DATA';
 export type MissingData = 'missing' | 'ignore' | 'breaching' | 'notBreaching';

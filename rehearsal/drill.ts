@@ -8,7 +8,7 @@ import { reportOf } from './drills/report.ts';
 import { runScenario, type ScenarioResult } from './drills/run.ts';
 import { SCENARIOS, scenariosOf } from './drills/scenarios.ts';
 import { jsonOf, tableOf } from './drills/table.ts';
-import { STAGE_DEFAULT, stageConfig } from './stage.ts';
+import { STAGE_DEFAULT, stageConfig } from './supervisor/stage.ts';
 
 const USAGE = `npm run drill [-- [scenario …] [options]]
 

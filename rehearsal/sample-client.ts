@@ -4,7 +4,7 @@ import { Session } from '../client/identity.ts';
 import { Requests } from '../client/requests.ts';
 import { PATHS } from '../protocol/messages.ts';
 import { asVersion, type Version } from '../protocol/versions.ts';
-import type { ClientSecond } from './state.ts';
+import type { ClientSecond } from './supervisor/state.ts';
 
 /** First argument, as JSON. */
 export interface SampleClientOptions {

@@ -4,10 +4,10 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Rehearsal, startRehearsal } from './rehearsal.ts';
-import { STAGE_DEFAULT, stageConfig } from './stage.ts';
-import type { RehearsalEvent } from './state.ts';
-import { SUBSTITUTIONS } from './substitutions.ts';
+import { SUBSTITUTIONS } from './assembly/substitutions.ts';
+import { type Rehearsal, startRehearsal } from './supervisor/rehearsal.ts';
+import { STAGE_DEFAULT, stageConfig } from './supervisor/stage.ts';
+import type { RehearsalEvent } from './supervisor/state.ts';
 
 const PORT_DEFAULT = 4600;
 const USAGE = `npm start -- [--port ${PORT_DEFAULT}] [--stage ${STAGE_DEFAULT}] [--no-client] [--state FILE] [--json]

@@ -1,7 +1,7 @@
 // `npm run token`: prints a token for a running rehearsal, and nothing else on standard output.
 import { parseArgs } from 'node:util';
-import { ALL_SCOPES, signingKey, signToken } from './keys.ts';
-import { STAGE_DEFAULT, stageConfig } from './stage.ts';
+import { ALL_SCOPES, signingKey, signToken } from './supervisor/keys.ts';
+import { STAGE_DEFAULT, stageConfig } from './supervisor/stage.ts';
 
 const USAGE = `npm run token -- [--tenant demo] [--scope "${ALL_SCOPES.join(' ')}"] [--ttl 3600] [--stage ${STAGE_DEFAULT}]
   --tenant  whose records it opens

@@ -5,8 +5,8 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { FaultRefused } from '../region-runner.ts';
-import { FAULTS, type Fault, type RehearsalEvent, type RehearsalState } from '../state.ts';
+import { FaultRefused } from '../supervisor/region-runner.ts';
+import { FAULTS, type Fault, type RehearsalEvent, type RehearsalState } from '../supervisor/state.ts';
 
 export interface ConsoleOptions {
   readonly state: () => RehearsalState;

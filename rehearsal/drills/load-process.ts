@@ -1,5 +1,5 @@
 // The runner's side of the load process: starts it, watches it, asks things of it.
-import type { Children } from '../children.ts';
+import type { Children } from '../supervisor/children.ts';
 import type { FromLoad, LoadOptions, MissingWrite, Progress, ToLoad } from './load-messages.ts';
 import { DrillError } from './system.ts';
 

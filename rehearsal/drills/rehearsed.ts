@@ -1,5 +1,5 @@
 // The rehearsal as the system that is drilled.
-import { startRehearsal } from '../rehearsal.ts';
+import { startRehearsal } from '../supervisor/rehearsal.ts';
 import type { DrilledSystem } from './system.ts';
 
 export interface RehearsedSystem extends DrilledSystem {

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../../config/config.ts';
-import { Children } from '../children.ts';
+import { Children } from '../supervisor/children.ts';
 import { type OperationEntry, readHistory } from './history.ts';
 import { judge, type TargetResult } from './judge.ts';
 import { type MissingWrite, PROGRESS_EVERY_MS, type Progress } from './load-messages.ts';
@@ -51,6 +51,8 @@ export interface ScenarioResult {
 /** Before a fault the load runs steadily: for this long every report is quick and comes from the region to be broken,
  * or nothing could be seen to move. A machine too busy for that is waited for, then measured as it is. */
 const STEADY_MS = 3_000;
+/** What the steady state is measured over: long enough for the retry budget to mean something. */
+const MEASURED_MS = 10_000;
 const STEADY_P95_MS = 100;
 const CARRIED_SHARE = 0.9;
 const STEADY_WITHIN_MS = 60_000;
@@ -152,7 +154,7 @@ class VariantRun {
     const history = await readHistory(historyFile);
     const measurements = measure({
       history,
-      steadyFrom: faultAt - STEADY_MS,
+      steadyFrom: faultAt - MEASURED_MS,
       faultAt,
       revivedAt,
       region: this.#region,
@@ -163,7 +165,7 @@ class VariantRun {
       variant: this.#variant,
       region: this.#region,
       startedAt,
-      steadyFrom: faultAt - STEADY_MS,
+      steadyFrom: faultAt - MEASURED_MS,
       faultAt,
       revivedAt,
       endedAt,

@@ -1,18 +1,93 @@
-// A drill's outcome for people and for programs: a table in Markdown, and the JSON.
+// A drill's outcome for people and for programs: the cells of its table, the table in Markdown, and the JSON.
 import type { TargetResult } from './judge.ts';
 import type { Measurements } from './measure.ts';
 import type { ScenarioResult, VariantResult } from './run.ts';
 
+export interface Row {
+  readonly label: string;
+  readonly target: string;
+  /** One per variant. */
+  readonly cells: readonly { readonly text: string; readonly judged: TargetResult | undefined }[];
+}
+
+interface Line {
+  readonly label: string;
+  /** The target's name, where there is one: {@link TargetResult.name} without its variant. */
+  readonly judgedAs?: string;
+  /** Undefined when it was not looked at. */
+  readonly show: (measurements: Measurements) => string | undefined;
+}
+
+const LINES: readonly Line[] = [
+  {
+    label: 'redirect',
+    judgedAs: 'redirect',
+    show: ({ redirectMs }) => (redirectMs === null ? 'never' : milliseconds(redirectMs)),
+  },
+  { label: 'longest gap between successes', show: ({ longestGapMs }) => milliseconds(longestGapMs) },
+  { label: 'worst request latency', show: ({ worstLatencyMs }) => milliseconds(worstLatencyMs) },
+  {
+    label: 'DNS-only outage',
+    judgedAs: 'DNS-only outage',
+    show: ({ dnsOutageMs }) =>
+      dnsOutageMs === undefined
+        ? undefined
+        : dnsOutageMs === null
+          ? 'not over'
+          : `${(dnsOutageMs / 1_000).toFixed(1)} s`,
+  },
+  {
+    label: 'requests failed',
+    judgedAs: 'requests failed',
+    show: ({ requestsFailed, requests }) => `${requestsFailed} of ${requests}`,
+  },
+  {
+    label: 'acknowledged writes lost',
+    judgedAs: 'acknowledged writes lost',
+    show: ({ acknowledgedWritesLost, acknowledgedWrites }) =>
+      `${acknowledgedWritesLost} of ${acknowledgedWrites}`,
+  },
+  { label: 'stale reads', judgedAs: 'stale reads', show: ({ staleReads }) => String(staleReads) },
+  {
+    label: 'attempts per operation, steady',
+    judgedAs: 'attempts per operation, steady',
+    show: ({ attemptsPerOperation }) => attemptsPerOperation.toFixed(3),
+  },
+  { label: 'latency p95, steady', show: ({ steadyLatencyMsP95 }) => milliseconds(steadyLatencyMsP95) },
+];
+
+export function cellsOf(variants: readonly VariantResult[]): readonly Row[] {
+  return LINES.flatMap(({ label, judgedAs, show }) => {
+    const cells = variants.map(({ measurements, targets, variant }) => ({
+      text: show(measurements),
+      judged: targets.find(({ name }) => name === `${variant.name}: ${judgedAs}`),
+    }));
+    if (cells.every(({ text }) => text === undefined)) return [];
+    const target = cells.find(({ judged }) => judged !== undefined)?.judged;
+    return [
+      {
+        label,
+        target: target === undefined ? '' : withUnit(target),
+        cells: cells.map(({ text = '', judged }) => ({ text, judged })),
+      },
+    ];
+  });
+}
+
 /** One table per scenario: what was measured, per variant, with its target. */
 export function tableOf({ scenario, seed, passed, variants }: ScenarioResult): string {
   const head = ['', 'target', ...variants.map(({ variant }) => variant.name)];
-  const rows = rowsOf(variants);
-  const widths = head.map((cell, column) =>
-    Math.max(...[head, ...rows].map((row) => (row[column] ?? cell).length)),
-  );
+  const rows = cellsOf(variants).map(({ label, target, cells }) => [
+    label,
+    target,
+    ...cells.map(({ text, judged }) =>
+      judged === undefined ? text : `${text} ${judged.passed ? 'ok' : 'MISSED'}`,
+    ),
+  ]);
+  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]?.length ?? 0)));
   const line = (row: readonly string[]) =>
-    `| ${row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join(' | ')} |`;
-  const rule = `|${widths.map((width, column) => (column === 0 ? `${'-'.repeat(width + 2)}` : `${'-'.repeat(width + 1)}:`)).join('|')}|`;
+    `| ${row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))).join(' | ')} |`;
+  const rule = `|${widths.map((width, column) => (column === 0 ? '-'.repeat(width + 2) : `${'-'.repeat(width + 1)}:`)).join('|')}|`;
   const verdict = passed ? 'passed' : 'FAILED';
   return [`${scenario.name}: ${verdict} (seed ${seed})`, '', line(head), rule, ...rows.map(line)].join('\n');
 }
@@ -26,12 +101,20 @@ export function jsonOf(results: readonly ScenarioResult[]): unknown {
     targets: variants.flatMap(({ targets }) => targets),
     acknowledgedWritesLost: sum(variants, ({ acknowledgedWritesLost }) => acknowledgedWritesLost),
     requestsFailed: sum(variants, ({ requestsFailed }) => requestsFailed),
-    variants: variants.map(({ history: _, targets: __, variant, missing, ...rest }) => ({
-      variant: variant.name,
-      fault: variant.fault,
-      missing: missing.slice(0, MISSING_MAX),
-      ...rest,
-    })),
+    variants: variants.map(
+      ({ variant, region, startedAt, steadyFrom, faultAt, revivedAt, endedAt, measurements, missing }) => ({
+        variant: variant.name,
+        fault: variant.fault,
+        region,
+        startedAt,
+        steadyFrom,
+        faultAt,
+        revivedAt,
+        endedAt,
+        measurements,
+        missing: missing.slice(0, MISSING_MAX),
+      }),
+    ),
   }));
   return all.length === 1 ? all[0] : all;
 }
@@ -43,60 +126,10 @@ function sum(variants: readonly VariantResult[], of: (measurements: Measurements
   return variants.reduce((total, { measurements }) => total + of(measurements), 0);
 }
 
-function rowsOf(variants: readonly VariantResult[]): string[][] {
-  const target = ({ targets }: VariantResult, name: string): TargetResult | undefined =>
-    targets.find((it) => it.name.endsWith(`: ${name}`));
-  const row = (
-    label: string,
-    name: string | undefined,
-    show: (measurements: Measurements) => string,
-  ): string[] => {
-    const first = variants.map((it) => (name ? target(it, name) : undefined)).find((it) => it !== undefined);
-    return [
-      label,
-      first ? `${first.target}${first.unit.length <= 2 ? ` ${first.unit}` : ''}` : '',
-      ...variants.map((it) => {
-        const judged = name ? target(it, name) : undefined;
-        return `${show(it.measurements)}${judged ? (judged.passed ? ' ok' : ' FAILED') : ''}`;
-      }),
-    ];
-  };
-  const rows = [
-    row('redirect', 'redirect', ({ redirectMs }) => (redirectMs === null ? 'never' : ms(redirectMs))),
-    row('longest gap between successes', undefined, ({ longestGapMs }) => ms(longestGapMs)),
-    row('worst request latency', undefined, ({ worstLatencyMs }) => ms(worstLatencyMs)),
-  ];
-  if (variants.some(({ measurements }) => measurements.dnsOutageMs !== undefined))
-    rows.push(
-      row('DNS-only outage', 'DNS-only outage', ({ dnsOutageMs }) =>
-        dnsOutageMs === undefined
-          ? ''
-          : dnsOutageMs === null
-            ? 'not over'
-            : `${(dnsOutageMs / 1_000).toFixed(1)} s`,
-      ),
-    );
-  rows.push(
-    row(
-      'requests failed',
-      'requests failed',
-      ({ requestsFailed, requests }) => `${requestsFailed} of ${requests}`,
-    ),
-    row(
-      'acknowledged writes lost',
-      'acknowledged writes lost',
-      ({ acknowledgedWritesLost, acknowledgedWrites }) =>
-        `${acknowledgedWritesLost} of ${acknowledgedWrites}`,
-    ),
-    row('stale reads', 'stale reads', ({ staleReads }) => String(staleReads)),
-    row('attempts per operation, steady', 'attempts per operation, steady', ({ attemptsPerOperation }) =>
-      attemptsPerOperation.toFixed(3),
-    ),
-    row('latency p95, steady', undefined, ({ steadyLatencyMsP95 }) => ms(steadyLatencyMsP95)),
-  );
-  return rows;
+function milliseconds(value: number): string {
+  return `${value.toFixed(value < 100 ? 1 : 0)} ms`;
 }
 
-function ms(value: number): string {
-  return `${value.toFixed(value < 100 ? 1 : 0)} ms`;
+function withUnit({ target, unit }: TargetResult): string {
+  return unit === 'ms' || unit === 's' ? `${target} ${unit}` : target;
 }

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { DynamoDBClient, GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { GENERATION_KEY } from '../../protocol/items.ts';
-import { type RunningTable, startTable } from '../../rehearsal/start-table.ts';
+import { type RunningTable, startTable } from '../../rehearsal/aws/start-table.ts';
 
 const OPEN = join(import.meta.dirname, '../../bin/open.ts');
 let table: RunningTable;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { commonError } from '../../rehearsal/service-error.ts';
+import { commonError } from '../../rehearsal/aws/service-error.ts';
 import { apiTemplate, ECHO, runApi } from './fixtures/api.ts';
 
 const GET_ROOT = { path: '/', method: 'GET' };

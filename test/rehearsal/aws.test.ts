@@ -11,11 +11,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DynamoDBClient, GetItemCommand, ListTablesCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { DecryptCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { LambdaClient, ListFunctionsCommand } from '@aws-sdk/client-lambda';
-import { type Aws, startAws } from '../../rehearsal/aws.ts';
-import { credentialsOf, OPERATOR } from '../../rehearsal/credentials.ts';
-import type { AwsProcessOptions, FromAwsProcess, ToAwsProcess } from '../../rehearsal/messages.ts';
-import { roundTripMs } from '../../rehearsal/round-trips.ts';
-import { recordsSchema } from '../../rehearsal/start-table.ts';
+import { type Aws, startAws } from '../../rehearsal/aws/aws.ts';
+import { credentialsOf, OPERATOR } from '../../rehearsal/aws/credentials.ts';
+import { recordsSchema } from '../../rehearsal/aws/start-table.ts';
+import type { AwsProcessOptions, FromAwsProcess, ToAwsProcess } from '../../rehearsal/supervisor/messages.ts';
+import { roundTripMs } from '../../rehearsal/supervisor/round-trips.ts';
 import {
   ACCOUNT,
   deploymentOf,
@@ -332,7 +332,7 @@ test('a table with another consistency is refused at start', async () => {
 
 test('as a process: ready with its port, told of cuts and dead replicas, gone with its parent', async () => {
   const assemblyDir = mkdtempSync(join(tmpdir(), 'assembly-'));
-  const child = fork(join(import.meta.dirname, '../../rehearsal/aws.ts'), [
+  const child = fork(join(import.meta.dirname, '../../rehearsal/aws/aws.ts'), [
     JSON.stringify(optionsFor(assemblyDir)),
   ]);
   try {

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { after, before, test } from 'node:test';
 import { createConsole } from '../../rehearsal/console/server.ts';
-import { FaultRefused } from '../../rehearsal/region-runner.ts';
-import type { Fault, RehearsalEvent, RehearsalState } from '../../rehearsal/state.ts';
+import { FaultRefused } from '../../rehearsal/supervisor/region-runner.ts';
+import type { Fault, RehearsalEvent, RehearsalState } from '../../rehearsal/supervisor/state.ts';
 
 const state: RehearsalState = {
   stage: 'dev',

@@ -1,11 +1,11 @@
 // What the DynamoDB front adds to the table: permissions asked for, several tables, batches in trouble, refusals.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { DynamoDb } from '../../rehearsal/dynamodb.ts';
-import type { Access } from '../../rehearsal/iam-policy.ts';
-import { RegionLinks } from '../../rehearsal/region-links.ts';
-import { ReplicatedTable } from '../../rehearsal/replicated-table.ts';
-import { recordsSchema } from '../../rehearsal/start-table.ts';
+import { DynamoDb } from '../../rehearsal/aws/dynamodb/dynamodb.ts';
+import { RegionLinks } from '../../rehearsal/aws/dynamodb/region-links.ts';
+import { ReplicatedTable } from '../../rehearsal/aws/dynamodb/replicated-table.ts';
+import type { Access } from '../../rehearsal/aws/iam-policy.ts';
+import { recordsSchema } from '../../rehearsal/aws/start-table.ts';
 import { ACCOUNT, keyArn, PRIMARY, QUORUM, REGIONS, STANDBY } from './fake-deployment.ts';
 
 const NO_LAG = { min: 0, max: 0 };

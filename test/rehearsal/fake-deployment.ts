@@ -1,6 +1,6 @@
 // A deployment made of a few resources, for tests of what reads one.
-import type { Resource } from '../../rehearsal/assembly.ts';
-import { recordsSchema } from '../../rehearsal/start-table.ts';
+import type { Resource } from '../../rehearsal/assembly/assembly.ts';
+import { recordsSchema } from '../../rehearsal/aws/start-table.ts';
 
 export const ACCOUNT = '000000000000';
 export const [PRIMARY, STANDBY, QUORUM] = ['us-east-2', 'us-west-2', 'us-east-1'] as const;

@@ -14,7 +14,7 @@ import {
   probeEndpoint,
   readHealthCheck,
   verdictOf,
-} from '../../rehearsal/health-checks.ts';
+} from '../../rehearsal/route53/health-checks.ts';
 
 const closing: (() => unknown)[] = [];
 afterEach(async () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { OPERATOR } from '../../rehearsal/credentials.ts';
-import { type Access, Iam } from '../../rehearsal/iam.ts';
-import { readPolicy } from '../../rehearsal/iam-policy.ts';
+import { OPERATOR } from '../../rehearsal/aws/credentials.ts';
+import { type Access, Iam } from '../../rehearsal/aws/iam.ts';
+import { readPolicy } from '../../rehearsal/aws/iam-policy.ts';
 import { deploymentOf, PRIMARY, resource, role, roleArn, STANDBY, tableArn } from './fake-deployment.ts';
 
 const PUT: Access = { action: 'dynamodb:PutItem', resource: tableArn(PRIMARY), context: {} };

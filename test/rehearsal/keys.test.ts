@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import { createLocalJWKSet, decodeJwt, jwtVerify } from 'jose';
-import { ALL_SCOPES, type SigningKey, signingKey, signToken } from '../../rehearsal/keys.ts';
-import { stageConfig } from '../../rehearsal/stage.ts';
+import { ALL_SCOPES, type SigningKey, signingKey, signToken } from '../../rehearsal/supervisor/keys.ts';
+import { stageConfig } from '../../rehearsal/supervisor/stage.ts';
 
 const directory = await mkdtemp(join(tmpdir(), 'eden-keys-'));
 after(() => rm(directory, { recursive: true }));
@@ -32,7 +32,7 @@ test('the key is made once, readable by its owner alone, and the public set hold
 
 test('processes that make it at once end up with the same key', async () => {
   const shared = join(directory, 'shared.json');
-  const module = JSON.stringify(join(import.meta.dirname, '../../rehearsal/keys.ts'));
+  const module = JSON.stringify(join(import.meta.dirname, '../../rehearsal/supervisor/keys.ts'));
   const code = `import { signingKey } from ${module};
     console.log((await signingKey(${JSON.stringify(shared)})).keySet);`;
   const run = () => promisify(execFile)(process.execPath, ['--input-type=module', '-e', code]);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Kms } from '../../rehearsal/kms.ts';
+import { Kms } from '../../rehearsal/aws/kms.ts';
 import { deploymentOf, KEY_ID, keyArn, keys, PRIMARY, QUORUM, STANDBY } from './fake-deployment.ts';
 
 const open = () => new Kms(deploymentOf(...keys()));

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { metricPointsOf } from '../../rehearsal/emf.ts';
-import { Lambda, type LambdaOptions } from '../../rehearsal/lambda.ts';
-import type { MetricPoint } from '../../rehearsal/messages.ts';
-import { ServiceError } from '../../rehearsal/service-error.ts';
-import { substitute } from '../../rehearsal/substitutions.ts';
+import { substitute } from '../../rehearsal/assembly/substitutions.ts';
+import { ServiceError } from '../../rehearsal/aws/service-error.ts';
+import { metricPointsOf } from '../../rehearsal/region/emf.ts';
+import { Lambda, type LambdaOptions } from '../../rehearsal/region/lambda.ts';
+import type { MetricPoint } from '../../rehearsal/supervisor/messages.ts';
 import { deploymentOf, functionTemplate } from './fixtures/assembly.ts';
 
 const INVOKER = {

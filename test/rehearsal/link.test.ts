@@ -5,7 +5,7 @@ import { request } from 'node:http';
 import { createConnection, createServer, type Socket } from 'node:net';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Link, type LinkConditions, openLink, RETRANSMIT_MS } from '../../rehearsal/link.ts';
+import { type Link, type LinkConditions, openLink, RETRANSMIT_MS } from '../../rehearsal/supervisor/link.ts';
 
 const closing: (() => unknown)[] = [];
 after(async () => {

@@ -3,13 +3,13 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { readDeployment } from '../../rehearsal/assembly.ts';
-import type { FromRegionProcess, RegionProcessOptions } from '../../rehearsal/messages.ts';
-import { unrehearsedSettings } from '../../rehearsal/region-plan.ts';
+import { readDeployment } from '../../rehearsal/assembly/assembly.ts';
+import { unrehearsedSettings } from '../../rehearsal/region/region-plan.ts';
+import type { FromRegionProcess, RegionProcessOptions } from '../../rehearsal/supervisor/messages.ts';
 import { apiTemplate } from './fixtures/api.ts';
 import { functionTemplate, writeAssembly } from './fixtures/assembly.ts';
 
-const REGION = join(import.meta.dirname, '..', '..', 'rehearsal', 'region.ts');
+const REGION = join(import.meta.dirname, '..', '..', 'rehearsal', 'region', 'region.ts');
 const LAMBDA = 'arn:aws:lambda:us-east-2:000000000000:function';
 
 const permission = (name: string, sourceArn: object) => ({

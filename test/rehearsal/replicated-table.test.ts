@@ -4,12 +4,12 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import fc from 'fast-check';
-import { parseRequest } from '../../rehearsal/dynalite.ts';
-import { RegionLinks } from '../../rehearsal/region-links.ts';
-import type { LogEntry } from '../../rehearsal/replica.ts';
-import { ReplicatedTable } from '../../rehearsal/replicated-table.ts';
-import { ServiceError } from '../../rehearsal/service-error.ts';
-import { recordsSchema, startTable } from '../../rehearsal/start-table.ts';
+import { parseRequest } from '../../rehearsal/aws/dynamodb/dynalite.ts';
+import { RegionLinks } from '../../rehearsal/aws/dynamodb/region-links.ts';
+import type { LogEntry } from '../../rehearsal/aws/dynamodb/replica.ts';
+import { ReplicatedTable } from '../../rehearsal/aws/dynamodb/replicated-table.ts';
+import { ServiceError } from '../../rehearsal/aws/service-error.ts';
+import { recordsSchema, startTable } from '../../rehearsal/aws/start-table.ts';
 import { replicatedTableContract } from '../contracts/replicated-table.ts';
 
 const REGIONS = ['us-east-2', 'us-west-2', 'us-east-1'] as const;

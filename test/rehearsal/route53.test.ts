@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { afterEach, test } from 'node:test';
 import type { AlarmStateValue } from '../../rehearsal/cloudwatch.ts';
-import type { AlarmCheck, EndpointCheck, HealthCheckState } from '../../rehearsal/health-checks.ts';
-import { createResolver } from '../../rehearsal/resolver.ts';
-import { type DnsRecord, PROPAGATION_MS, Route53, readRecord } from '../../rehearsal/route53.ts';
+import type { AlarmCheck, EndpointCheck, HealthCheckState } from '../../rehearsal/route53/health-checks.ts';
+import { createResolver } from '../../rehearsal/route53/resolver.ts';
+import { type DnsRecord, PROPAGATION_MS, Route53, readRecord } from '../../rehearsal/route53/route53.ts';
 
 const closing: (() => unknown)[] = [];
 afterEach(async () => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
-import type { InvokeRequest } from '../../rehearsal/lambda.ts';
-import { nextRun, parseSchedule } from '../../rehearsal/schedule-expression.ts';
-import { Scheduler, schedulesOf } from '../../rehearsal/scheduler.ts';
-import { commonError } from '../../rehearsal/service-error.ts';
+import { commonError } from '../../rehearsal/aws/service-error.ts';
+import type { InvokeRequest } from '../../rehearsal/region/lambda.ts';
+import { nextRun, parseSchedule } from '../../rehearsal/region/schedule-expression.ts';
+import { Scheduler, schedulesOf } from '../../rehearsal/region/scheduler.ts';
 import { deploymentOf } from './fixtures/assembly.ts';
 
 const at = (text: string) => Date.parse(`${text}Z`);

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import type { RehearsalState } from '../../rehearsal/state.ts';
+import type { RehearsalState } from '../../rehearsal/supervisor/state.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const UP_MS_MAX = 60_000;
@@ -286,7 +286,7 @@ test('Ctrl-C while it starts ends what has been started', async () => {
 });
 
 test('ports that are all taken are named', async () => {
-  const { nearPort, listen } = await import('../../rehearsal/ports.ts');
+  const { nearPort, listen } = await import('../../rehearsal/supervisor/ports.ts');
   const server = createServer();
   const port = await listen(server, 0);
   const busy = Object.assign(new Error('taken'), { code: 'EADDRINUSE' });

@@ -12,7 +12,7 @@ export const killPrimary: Scenario = {
   about:
     'A killed process closes its connections, a frozen one answers nothing and closes nothing. Clients of the library are to reach the standby within 100 ms, with nothing failed and nothing acknowledged lost; a client that knows only the failover name waits for DNS.',
   load: { requestsPerSecond: 200, writeShare: 0.25, dnsRequestsPerSecond: 5 },
-  warmUpMs: 10_000,
+  warmUpMs: 15_000,
   faultMsMin: 10_000,
   settleMs: 3_000,
   variants: [

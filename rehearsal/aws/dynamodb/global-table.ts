@@ -1,0 +1,53 @@
+// A table as the template of its stack describes it, read into what the rehearsal's table needs.
+import type { Resource } from '../../assembly/assembly.ts';
+import { asList, isRecord } from '../iam-conditions.ts';
+import type { TableSchema } from './dynalite.ts';
+
+export interface GlobalTable {
+  readonly schema: TableSchema;
+  readonly regions: readonly string[];
+  /** ARN of the customer's key by region; a region without one uses a key of AWS's. */
+  readonly keyArns: ReadonlyMap<string, string>;
+}
+
+/**
+ * Reads an `AWS::DynamoDB::GlobalTable`.
+ * @throws TypeError it is not strongly consistent, or lacks what every table has
+ */
+export function readGlobalTable({ logicalId, physicalId, properties }: Resource): GlobalTable {
+  const { MultiRegionConsistency: consistency, GlobalSecondaryIndexes: indexes } = properties;
+  if (consistency !== 'STRONG')
+    throw new TypeError(
+      `${logicalId}: MultiRegionConsistency: the rehearsal plays STRONG, got ${String(consistency)}`,
+    );
+  const replicas = asList(properties['Replicas']).filter(isRecord);
+  const schema = {
+    TableName: physicalId,
+    AttributeDefinitions: properties['AttributeDefinitions'],
+    KeySchema: properties['KeySchema'],
+    ...(indexes !== undefined && {
+      GlobalSecondaryIndexes: asList(indexes)
+        .filter(isRecord)
+        .map(({ IndexName, KeySchema, Projection }) => ({ IndexName, KeySchema, Projection })),
+    }),
+  };
+  if (!isTableSchema(schema))
+    throw new TypeError(
+      `${logicalId}: expected AttributeDefinitions and KeySchema, got ${JSON.stringify(schema)}`,
+    );
+  return {
+    schema,
+    regions: replicas.map((replica) => String(replica['Region'])),
+    keyArns: new Map(
+      replicas.flatMap(({ Region: region, SSESpecification: encryption }) => {
+        const arn = isRecord(encryption) ? encryption['KMSMasterKeyId'] : undefined;
+        return arn === undefined ? [] : [[String(region), String(arn)] as const];
+      }),
+    ),
+  };
+}
+
+/** The engine checks the rest, in DynamoDB's own words, when it makes the table. */
+function isTableSchema(value: { AttributeDefinitions: unknown; KeySchema: unknown }): value is TableSchema {
+  return Array.isArray(value.AttributeDefinitions) && Array.isArray(value.KeySchema);
+}

@@ -1,0 +1,84 @@
+// What the rehearsal's processes say to one another over Node's IPC channel. The supervisor forks one AWS process
+// and one process per region; each gets its options as JSON in its first argument, says `ready` once it listens, and
+// ends by itself when the channel closes, so that nothing outlives the supervisor, not even its SIGKILL.
+
+/** First argument of `rehearsal/aws/aws.ts`, as JSON. */
+export interface AwsProcessOptions {
+  /** Directory of the cloud assembly. */
+  readonly assemblyDir: string;
+  readonly account: string;
+  /** Where to listen on 127.0.0.1; 0 takes a free port, which `ready` then names. */
+  readonly port: number;
+  /** The state of the network at start; what is not listed has no delay and is not cut. */
+  readonly links: readonly LinkState[];
+}
+
+/** First argument of `rehearsal/region/region.ts`, as JSON. */
+export interface RegionProcessOptions {
+  readonly assemblyDir: string;
+  readonly account: string;
+  readonly region: string;
+  /** `http://127.0.0.1:<port>` of the AWS process. */
+  readonly awsEndpoint: string;
+  readonly substitutions: RegionSubstitutions;
+}
+
+/** Values put in the place of the template's own; nothing else is (rehearsal/assembly/substitutions.ts). */
+export interface RegionSubstitutions {
+  /** JSON JWK Set holding the rehearsal's own public key. */
+  readonly jwtKeySet: string;
+}
+
+/** The way between two regions, the same in both directions. */
+export interface LinkState {
+  readonly between: readonly [string, string];
+  /** Nothing passes; a request hangs until its caller gives up. */
+  readonly cut: boolean;
+  /** One way, half of the round trip. */
+  readonly delayMs: number;
+}
+
+export type ToAwsProcess =
+  /** Replaces the state of the links listed; the others stay. */
+  | { readonly type: 'links'; readonly links: readonly LinkState[] }
+  /** A region's replica of the data, with everything it serves, goes or comes back. */
+  | { readonly type: 'replica'; readonly region: string; readonly up: boolean };
+
+export type FromAwsProcess =
+  | { readonly type: 'ready'; readonly port: number }
+  | { readonly type: 'log'; readonly line: string };
+
+export type FromRegionProcess =
+  /** Every REST API of the region and the port its front listens on; empty where the region serves nobody. */
+  | {
+      readonly type: 'ready';
+      readonly endpoints: readonly { readonly apiPhysicalId: string; readonly port: number }[];
+    }
+  | TrafficMessage
+  | { readonly type: 'metrics'; readonly points: readonly MetricPoint[] }
+  | { readonly type: 'log'; readonly line: string };
+
+/** Sent every second: what the region's fronts answered in that second. */
+export interface TrafficMessage {
+  readonly type: 'traffic';
+  /** Unix ms at the end of that second. */
+  readonly at: number;
+  /** Answers with a status below 500. */
+  readonly served: number;
+  /** Answers with a status of 500 or more. */
+  readonly errors: number;
+  /** The same by the API's resource path, e.g. `/v1/records/{collection}/{id}`; idle resources are left out. */
+  readonly byResource: Readonly<Record<string, { readonly served: number; readonly errors: number }>>;
+}
+
+/** One sample of a metric, as a function's EMF line gave it. */
+export interface MetricPoint {
+  readonly namespace: string;
+  readonly name: string;
+  readonly dimensions: Readonly<Record<string, string>>;
+  /** Unix ms. */
+  readonly timestampMs: number;
+  /** One value, or several of the same moment. */
+  readonly values: readonly number[];
+  readonly unit?: string;
+}

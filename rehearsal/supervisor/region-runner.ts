@@ -1,0 +1,171 @@
+// One region as the supervisor handles it: its process, what state it is in, and the faults that can be done to it.
+// A process that ends by itself leaves its region dead until somebody revives it.
+import type { Child, Children } from './children.ts';
+import type { FromRegionProcess, MetricPoint, RegionProcessOptions, TrafficMessage } from './messages.ts';
+import type { Network } from './network.ts';
+import type { Fault, RegionCondition, RegionState } from './state.ts';
+import type { PlannedRegion } from './topology.ts';
+
+/** A fault that makes no sense in the state a region is in; nothing was done. */
+export class FaultRefused extends Error {
+  override readonly name = 'FaultRefused';
+}
+
+export interface RegionRunnerOptions {
+  readonly plan: PlannedRegion;
+  readonly processOptions: RegionProcessOptions;
+  readonly children: Children;
+  readonly network: Network;
+  /** The region's copy of the data goes or comes back. */
+  readonly setReplica: (region: string, up: boolean) => void;
+  readonly onCondition: (condition: RegionCondition, at: number, why: string) => void;
+  readonly onTraffic: (traffic: TrafficMessage) => void;
+  readonly onMetrics: (points: readonly MetricPoint[]) => void;
+  readonly onLine: (line: string) => void;
+  /** Unix ms with fractions. */
+  readonly now: () => number;
+}
+
+/** Traffic older than this says nothing about now. */
+const TRAFFIC_AGE_MS_MAX = 2_500;
+
+export class RegionRunner {
+  readonly plan: PlannedRegion;
+  readonly #options: RegionRunnerOptions;
+  #child: Child | undefined;
+  #condition: RegionCondition = 'dead';
+  #since: number;
+  #traffic: TrafficMessage | undefined;
+
+  constructor(options: RegionRunnerOptions) {
+    this.plan = options.plan;
+    this.#options = options;
+    this.#since = options.now();
+  }
+
+  get state(): RegionState {
+    const { region, role } = this.plan;
+    const { network, now } = this.#options;
+    const link = network.link('client', region);
+    const answers = this.#condition === 'running' || this.#condition === 'isolated';
+    const isRecent = this.#traffic !== undefined && now() - this.#traffic.at < TRAFFIC_AGE_MS_MAX;
+    const recent = answers && isRecent ? this.#traffic : undefined;
+    return {
+      region,
+      role,
+      ...(link ? { endpoint: `http://127.0.0.1:${link.port}` } : {}),
+      condition: this.#condition,
+      since: this.#since,
+      servedPerSecond: recent?.served ?? 0,
+      errorsPerSecond: recent?.errors ?? 0,
+    };
+  }
+
+  /** Starts its process; rejects with its last words when that ends before it is ready. */
+  async start(why: string): Promise<void> {
+    const { plan, processOptions, children, network } = this.#options;
+    this.#enter('starting', why);
+    try {
+      const { child, ready } = await children.start<FromRegionProcess>({
+        name: `region ${plan.region}`,
+        script: 'region/region.ts',
+        options: processOptions,
+        onMessage: (message) => this.#hear(message),
+        onLine: this.#options.onLine,
+        onEnd: (reason) => this.#ended(reason),
+      });
+      this.#child = child;
+      const api = ready.endpoints.find(({ apiPhysicalId }) => apiPhysicalId === plan.apiPhysicalId);
+      if (plan.apiPhysicalId !== undefined && !api)
+        throw new Error(`region ${plan.region} serves no API ${plan.apiPhysicalId}`);
+      network.retarget(plan.region, api?.port);
+      this.#enter('running', why);
+    } catch (error) {
+      this.#enter('dead', 'it did not start');
+      throw error;
+    }
+  }
+
+  /**
+   * Does it; resolves with the moment it was done (Unix ms), for `revive` once the region runs again.
+   * @throws FaultRefused it makes no sense now
+   */
+  async fault(fault: Fault): Promise<number> {
+    const { region } = this.plan;
+    const condition = this.#condition;
+    const refuse = (why: string): never => {
+      throw new FaultRefused(`${region} ${why}`);
+    };
+    if (condition === 'starting') return refuse('is starting: wait until it runs');
+    if (fault === 'revive') {
+      if (condition === 'running') return refuse('is running: there is nothing to revive');
+      return this.#revive(condition);
+    }
+    if (condition === 'dead') return refuse(`is dead: revive it before you ${fault} it`);
+    if (fault === 'kill') return this.#kill();
+    if (condition !== 'running') return refuse(`is ${condition} already: revive it before you ${fault} it`);
+    return fault === 'freeze' ? this.#freeze() : this.#isolate();
+  }
+
+  #kill(): number {
+    const at = this.#options.now();
+    this.#child?.signal('SIGKILL');
+    this.#options.setReplica(this.plan.region, false);
+    this.#enter('dead', 'killed', at);
+    return at;
+  }
+
+  #freeze(): number {
+    const at = this.#options.now();
+    this.#child?.signal('SIGSTOP');
+    // Its copy of the data is played by the AWS process, which goes on: the region is as silent to its peers.
+    this.#options.network.setCut(this.plan.region, true, 'regions');
+    this.#enter('frozen', 'frozen', at);
+    return at;
+  }
+
+  #isolate(): number {
+    const at = this.#options.now();
+    this.#options.network.setCut(this.plan.region, true, 'everyone');
+    this.#enter('isolated', 'cut off from everyone', at);
+    return at;
+  }
+
+  async #revive(from: RegionCondition): Promise<number> {
+    const { network, setReplica } = this.#options;
+    const { region } = this.plan;
+    network.setCut(region, false, 'everyone');
+    setReplica(region, true);
+    if (from === 'dead') {
+      await this.#child?.end();
+      await this.start('revived');
+    } else {
+      this.#child?.signal('SIGCONT');
+      this.#enter('running', 'revived');
+    }
+    return this.#since;
+  }
+
+  #ended(reason: string): void {
+    this.#child = undefined;
+    this.#options.network.retarget(this.plan.region, undefined);
+    if (this.#condition === 'dead') return;
+    // By itself: the same as killed, to everybody else.
+    this.#options.setReplica(this.plan.region, false);
+    this.#enter('dead', `its process ${reason}`);
+  }
+
+  #hear(message: FromRegionProcess): void {
+    if (message.type === 'traffic') {
+      this.#traffic = message;
+      this.#options.onTraffic(message);
+    } else if (message.type === 'metrics') this.#options.onMetrics(message.points);
+    else if (message.type === 'log') this.#options.onLine(message.line);
+  }
+
+  #enter(condition: RegionCondition, why: string, at = this.#options.now()): void {
+    this.#condition = condition;
+    this.#since = at;
+    this.#options.onCondition(condition, at, why);
+  }
+}

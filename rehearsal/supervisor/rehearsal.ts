@@ -1,0 +1,203 @@
+// The rehearsal as a whole: reads the assembly, starts what it describes, and hands it to whoever wants to watch it,
+// break it and stop it. Nothing is left behind then: no process, no socket, no file.
+import { type Deployment, readDeployment } from '../assembly/assembly.ts';
+import { assemblyOf } from '../assembly/synthesis.ts';
+import type { Credentials } from '../aws/credentials.ts';
+import { createConsole } from '../console/server.ts';
+import { alarmsOf, startDns } from '../route53/dns.ts';
+import { startSampleClient } from '../sample.ts';
+import { Children } from './children.ts';
+import { Cleanup } from './cleanup.ts';
+import { signingKey, signToken } from './keys.ts';
+import type { Link } from './link.ts';
+import type { Source } from './network.ts';
+import { startPlant } from './plant.ts';
+import { serveNear } from './ports.ts';
+import { FaultRefused } from './region-runner.ts';
+import { STAGE_DEFAULT, stageConfig } from './stage.ts';
+import type { ClientSecond, Fault, RehearsalEvent, RehearsalState } from './state.ts';
+import { preciseNow, Timeline } from './timeline.ts';
+import { notRehearsedIn, type PlannedRegion, readTopology } from './topology.ts';
+
+export { FaultRefused };
+
+export interface RehearsalOptions {
+  /** @default 'dev' */
+  readonly stage?: string;
+  /** A cloud assembly of that stage. @default the stage's own, synthesized when it is missing or out of date */
+  readonly assemblyDir?: string;
+  /** The console's port; resolver, AWS endpoint and regions take the next ones. A taken port gives way to a free one
+   * near it. @default 0, any free ports */
+  readonly port?: number;
+  /** @default true */
+  readonly console?: boolean;
+  /** Whether a client works on it all the time. @default false */
+  readonly sampleClient?: boolean;
+  /** Told what is being done. */
+  readonly onStep?: (step: string) => void;
+}
+
+export interface RunningRegion {
+  readonly region: string;
+  readonly role: PlannedRegion['role'];
+  /** Where clients reach it; absent for a region that serves nobody. */
+  readonly endpoint?: string;
+}
+
+export interface Rehearsal {
+  readonly deployment: Deployment;
+  /** Primary, standby, quorum. */
+  readonly regions: readonly RunningRegion[];
+  /** Absent when the stage has no domain. */
+  readonly failoverName?: string;
+  /** Absent when none was wanted. */
+  readonly console?: string;
+  readonly resolver: string;
+  /** For any SDK or the AWS CLI; these keys may do everything. */
+  readonly aws: { readonly endpoint: string } & Credentials;
+  /** Resource types, settings, alarms and checks that nothing here plays. */
+  readonly notRehearsed: readonly string[];
+  /** Resolves if the process that plays AWS ends by itself: nothing works any more then. */
+  readonly broken: Promise<Error>;
+  state(): RehearsalState;
+  /** A token that the authorizers take. @default tenant demo, all scopes, an hour */
+  token(options?: { tenant?: string; scopes?: readonly string[]; ttlS?: number }): Promise<string>;
+  /**
+   * Resolves with the moment it was done, in Unix ms with fractions; `revive` once the region runs again.
+   * @throws RangeError there is no such region
+   * @throws FaultRefused it makes no sense now, e.g. reviving a region that runs
+   */
+  fault(region: string, fault: Fault): Promise<number>;
+  /** The way from a source outside to a region; undefined for a region that serves nobody. */
+  link(source: Source, region: string): Link | undefined;
+  /** Calls back with every event from now on, until the returned function is called. */
+  listen(listener: (event: RehearsalEvent) => void): () => void;
+  /** Ends everything; may be called more than once. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Resolves when all regions run, the table is open and DNS answers; otherwise nothing is left running.
+ * `signal` gives up while it starts; a rehearsal that runs is ended by `stop`.
+ */
+export async function startRehearsal(
+  options: RehearsalOptions = {},
+  signal?: AbortSignal,
+): Promise<Rehearsal> {
+  const cleanup = new Cleanup();
+  try {
+    const rehearsal = await start(options, cleanup, signal);
+    signal?.throwIfAborted();
+    return rehearsal;
+  } catch (error) {
+    await cleanup.run();
+    // Whatever it broke on: it was told to give up.
+    signal?.throwIfAborted();
+    throw error;
+  }
+}
+
+async function start(options: RehearsalOptions, cleanup: Cleanup, given?: AbortSignal): Promise<Rehearsal> {
+  const { stage = STAGE_DEFAULT, port = 0, onStep = () => undefined } = options;
+  const { auth } = stageConfig(stage);
+  const startedAt = Date.now();
+  const stopping = new AbortController();
+  const signal = given ? AbortSignal.any([given, stopping.signal]) : stopping.signal;
+  /** The n-th port from the first, unless any will do. */
+  const nth = (n: number) => (port === 0 ? 0 : port + n);
+
+  const assemblyDir = options.assemblyDir ?? (await assemblyOf(stage, { onStep, signal }));
+  onStep('reading the assembly');
+  const deployment = readDeployment(assemblyDir);
+  const topology = readTopology(deployment);
+  const key = await signingKey();
+  const timeline = new Timeline();
+  const alarms = alarmsOf(topology);
+  const children = new Children();
+  cleanup.add(() => children.endAll());
+
+  onStep('starting the data store and three regions');
+  const plant = await startPlant(
+    {
+      stage,
+      account: deployment.account,
+      assemblyDir,
+      topology,
+      jwtKeySet: key.keySet,
+      ports: { aws: nth(2), regions: nth(3) },
+      children,
+      timeline,
+      onMetrics: (region, points) => alarms.add(region, points),
+      signal,
+    },
+    cleanup,
+  );
+  const { network, runners, aws, broken } = plant;
+  const regions = (): readonly RunningRegion[] =>
+    runners.map(({ state: { region, role, endpoint } }) => ({
+      region,
+      role,
+      ...(endpoint ? { endpoint } : {}),
+    }));
+  const endpointOf = (region: string) => regions().find((it) => it.region === region)?.endpoint;
+
+  onStep('starting health checks and DNS');
+  const dns = await startDns({ topology, network, alarms, endpointOf, port: nth(1), timeline }, cleanup);
+
+  let client: ClientSecond | undefined;
+  const notRehearsed = notRehearsedIn(deployment, topology);
+  const state = (): RehearsalState => {
+    const failover = dns.failover();
+    return {
+      stage,
+      startedAt,
+      at: preciseNow(),
+      regions: runners.map((runner) => runner.state),
+      healthChecks: dns.route53.states,
+      ...(failover ? { failover } : {}),
+      alarms: alarms.states,
+      ...(client ? { client } : {}),
+      notRehearsed,
+      timeline: timeline.events,
+    };
+  };
+  const fault = async (region: string, what: Fault): Promise<number> => {
+    const runner = runners.find(({ plan }) => plan.region === region);
+    const known = runners.map(({ plan }) => plan.region).join(', ');
+    if (!runner) throw new RangeError(`a region is one of ${known}, got "${region}"`);
+    return runner.fault(what);
+  };
+  const token: Rehearsal['token'] = ({ tenant = 'demo', ...rest } = {}) =>
+    signToken(key, { issuer: auth.issuer, audience: auth.audience, tenant, ...rest });
+  const listen: Rehearsal['listen'] = (listener) => timeline.listen(listener);
+
+  const consoleUrl =
+    options.console === false
+      ? undefined
+      : await serveNear(await createConsole({ state, fault, listen }), nth(0), cleanup);
+  if (options.sampleClient) {
+    onStep('starting the sample client');
+    await startSampleClient({ children, timeline, regions: regions(), token }, (second) => {
+      client = second;
+    });
+  }
+  return {
+    deployment,
+    regions: regions(),
+    ...(topology.failoverName === undefined ? {} : { failoverName: topology.failoverName }),
+    ...(consoleUrl === undefined ? {} : { console: consoleUrl }),
+    resolver: dns.resolver,
+    aws,
+    notRehearsed,
+    broken,
+    state,
+    token,
+    fault,
+    link: (source, region) => network.link(source, region),
+    listen,
+    stop() {
+      stopping.abort();
+      return cleanup.run();
+    },
+  };
+}

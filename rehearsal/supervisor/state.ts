@@ -1,0 +1,100 @@
+// What a running rehearsal shows of itself: one state for whoever asks now (console, status), and dated events for
+// whoever draws a timeline (console, drills). Times are Unix milliseconds with fractions unless a name says otherwise.
+import type { AlarmState } from '../cloudwatch.ts';
+import type { HealthCheckState } from '../route53/health-checks.ts';
+
+export type RegionRole = 'primary' | 'standby' | 'quorum';
+
+/** `kill`: its processes end at once and its copy of the data is gone with them. `freeze`: they stop, connections
+ * stay open and silent. `isolate`: it runs, but nothing passes between it and anyone. `revive`: ends all of these. */
+export const FAULTS = ['kill', 'freeze', 'isolate', 'revive'] as const;
+export type Fault = (typeof FAULTS)[number];
+
+/** `dead` is also what a region shows whose process ended by itself. */
+export type RegionCondition = 'starting' | 'running' | 'frozen' | 'isolated' | 'dead';
+
+export interface RegionState {
+  readonly region: string;
+  readonly role: RegionRole;
+  /** Where clients reach it, through a link with their round-trip time; absent for a region that serves nobody. */
+  readonly endpoint?: string;
+  readonly condition: RegionCondition;
+  readonly since: number;
+  /** What its front answered in the last full second; zero when it says nothing. */
+  readonly servedPerSecond: number;
+  readonly errorsPerSecond: number;
+}
+
+/** What the sample client, or a drill's load, saw in one second. */
+export interface ClientSecond {
+  readonly at: number;
+  readonly succeeded: number;
+  readonly failed: number;
+  /** Successes by the region that served them. */
+  readonly byRegion: Readonly<Record<string, number>>;
+  /** Of the requests that ended in this second; 0 when none did. */
+  readonly latencyMsMedian: number;
+  readonly latencyMsMax: number;
+  /** Longest time between two successes, of those gaps that ended in this second or still go on at its end. */
+  readonly gapMsMax: number;
+}
+
+/** What the resolver answers for the failover name now. */
+export interface FailoverAnswer {
+  readonly name: string;
+  readonly target: string;
+  readonly region: string;
+  readonly ttlS: number;
+}
+
+export interface RehearsalState {
+  readonly stage: string;
+  readonly startedAt: number;
+  readonly at: number;
+  readonly regions: readonly RegionState[];
+  readonly healthChecks: readonly HealthCheckState[];
+  /** Absent when the stage has no domain. */
+  readonly failover?: FailoverAnswer;
+  readonly alarms: readonly AlarmState[];
+  /** Absent until the sample client has run for a second, or without one. */
+  readonly client?: ClientSecond;
+  /** Resource types of the templates, and alarms, that are not rehearsed. */
+  readonly notRehearsed: readonly string[];
+  readonly timeline: readonly RehearsalEvent[];
+}
+
+export type RehearsalEvent =
+  | {
+      readonly type: 'region';
+      readonly at: number;
+      readonly region: string;
+      readonly condition: RegionCondition;
+      readonly why: string;
+    }
+  | {
+      readonly type: 'healthCheck';
+      readonly at: number;
+      readonly id: string;
+      readonly name: string;
+      readonly healthy: boolean;
+      readonly why: string;
+    }
+  /** The failover name's answer changed. */
+  | { readonly type: 'routing'; readonly at: number; readonly answer: FailoverAnswer }
+  | {
+      readonly type: 'alarm';
+      readonly at: number;
+      readonly region: string;
+      readonly name: string;
+      readonly state: AlarmState['state'];
+      readonly why: string;
+    }
+  | {
+      readonly type: 'traffic';
+      readonly at: number;
+      readonly region: string;
+      readonly served: number;
+      readonly errors: number;
+    }
+  | { readonly type: 'client'; readonly at: number; readonly second: ClientSecond }
+  | { readonly type: 'log'; readonly at: number; readonly from: string; readonly line: string };

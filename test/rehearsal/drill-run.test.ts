@@ -1,0 +1,154 @@
+// The drill itself on trial, against two small region processes: it passes when the client does its work, and fails
+// when fallback or silence detection is switched off.
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { readHistory } from '../../rehearsal/drills/history.ts';
+import { reportOf } from '../../rehearsal/drills/report.ts';
+import { type RunOptions, runScenario, type ScenarioResult } from '../../rehearsal/drills/run.ts';
+import type { Scenario } from '../../rehearsal/drills/scenario.ts';
+import { killPrimary } from '../../rehearsal/drills/scenarios/kill-primary.ts';
+import { DrillError, type DrilledSystem } from '../../rehearsal/drills/system.ts';
+import { jsonOf, tableOf } from '../../rehearsal/drills/table.ts';
+import { stageConfig } from '../../rehearsal/supervisor/stage.ts';
+import { type RegionProcess, regionProcess } from '../client/regions.ts';
+
+const DELAY_MS = { primary: 5, standby: 15 } as const;
+
+/** The same scenario in a few seconds, one variant of it. */
+function shortened(variant: 'SIGKILL' | 'SIGSTOP'): Scenario {
+  const variants = killPrimary.variants.filter(({ name }) => name === variant);
+  return { ...killPrimary, variants, warmUpMs: 1_000, faultMsMin: 800, settleMs: 200 };
+}
+
+async function system(t: TestContext): Promise<DrilledSystem & { readonly store: string }> {
+  const store = await mkdtemp(join(tmpdir(), 'eden-field-'));
+  const start = (role: 'primary' | 'standby', port = 0) =>
+    regionProcess({ region: role, store, port, delayMs: DELAY_MS[role] });
+  let primary: RegionProcess = await start('primary');
+  const standby = await start('standby');
+  t.after(async () => {
+    await Promise.all([primary.kill(), standby.kill()]);
+    await rm(store, { recursive: true });
+  });
+  const now = () => performance.timeOrigin + performance.now();
+  return {
+    store,
+    regions: [
+      { region: 'primary', role: 'primary', endpoint: primary.url },
+      { region: 'standby', role: 'standby', endpoint: standby.url },
+    ],
+    token: async () => 'token',
+    broken: new Promise(() => undefined),
+    async fault(_, fault) {
+      const at = now();
+      if (fault === 'freeze') primary.freeze();
+      else if (fault === 'kill') void primary.kill();
+      else if (primary.child.killed && primary.child.signalCode === 'SIGKILL')
+        primary = await start('primary', primary.port);
+      else primary.thaw();
+      return at;
+    },
+  };
+}
+
+const run = async (
+  t: TestContext,
+  variant: 'SIGKILL' | 'SIGSTOP',
+  options: Partial<RunOptions> = {},
+): Promise<ScenarioResult> =>
+  runScenario(shortened(variant), await system(t), { config: stageConfig('dev'), seed: 1, ...options });
+
+const missed = ({ variants }: ScenarioResult) =>
+  variants.flatMap(({ targets }) => targets.filter(({ passed }) => !passed).map(({ name }) => name));
+
+test('passes on a killed primary, and tells the whole story', async (t) => {
+  const historyFolder = await mkdtemp(join(tmpdir(), 'eden-field-'));
+  t.after(() => rm(historyFolder, { recursive: true }));
+  const result = await run(t, 'SIGKILL', { historyFolder });
+  assert.deepEqual(missed(result), []);
+  assert.equal(result.passed, true);
+
+  const json = JSON.parse(JSON.stringify(jsonOf([result])));
+  assert.equal(json.scenario, 'kill-primary');
+  assert.equal(json.seed, 1);
+  assert.equal(json.passed, true);
+  assert.equal(json.acknowledgedWritesLost, 0);
+  for (const target of json.targets)
+    assert.deepEqual(Object.keys(target), ['name', 'target', 'measured', 'unit', 'passed']);
+  assert.ok(Array.isArray(jsonOf([result, result])));
+
+  const table = tableOf(result);
+  assert.match(table, /^kill-primary: passed \(seed 1\)/);
+  assert.match(table, /\| redirect +\| < 100 ms \| +[\d.]+ ms ok \|/);
+  assert.doesNotMatch(table, /DNS/);
+
+  const html = reportOf([result]);
+  assert.match(html, /<svg role="img"/);
+  assert.match(html, /All targets met/);
+  assert.doesNotMatch(html, /(src|href)=/, 'it needs nothing from elsewhere');
+  assert.doesNotMatch(html, /NaN|undefined|Infinity/);
+
+  assert.deepEqual(await readdir(historyFolder), ['kill-primary-SIGKILL.jsonl']);
+  const history = await readHistory(join(historyFolder, 'kill-primary-SIGKILL.jsonl'));
+  assert.equal(history.length, result.variants[0]?.measurements.requests);
+  assert.ok(
+    history.every(({ attempts, endedAt, scheduledAt }) => attempts.length > 0 && endedAt > scheduledAt),
+  );
+});
+
+test('passes on a frozen primary', async (t) => {
+  assert.deepEqual(missed(await run(t, 'SIGSTOP')), []);
+});
+
+test('fails on a killed primary when fallback is off', async (t) => {
+  const result = await run(t, 'SIGKILL', { fallback: false });
+  assert.equal(result.passed, false);
+  assert.ok(missed(result).includes('SIGKILL: redirect'), String(missed(result)));
+  assert.match(tableOf(result), /redirect .* never MISSED/);
+  assert.match(reportOf([result]), /Missed: SIGKILL: redirect/);
+});
+
+test('fails on a frozen primary when silence detection is off', async (t) => {
+  const result = await run(t, 'SIGSTOP', { silenceDetection: false });
+  assert.equal(result.passed, false);
+  assert.ok(missed(result).includes('SIGSTOP: redirect'), String(missed(result)));
+});
+
+test('a write that is gone afterwards is found and fails the drill', async (t) => {
+  const drilled = await system(t);
+  const forgetful: DrilledSystem = {
+    ...drilled,
+    async fault(region, fault) {
+      const at = await drilled.fault(region, fault);
+      if (fault === 'revive') {
+        const [gone] = (await readdir(drilled.store)).filter((name) => name.endsWith('-1.json'));
+        await rm(join(drilled.store, gone as string));
+      }
+      return at;
+    },
+  };
+  const result = await runScenario(shortened('SIGSTOP'), forgetful, { config: stageConfig('dev'), seed: 1 });
+  assert.ok(missed(result).includes('SIGSTOP: acknowledged writes lost'), String(missed(result)));
+  const [variant] = result.variants;
+  assert.deepEqual(new Set(variant?.missing.map(({ region }) => region)), new Set(['primary', 'standby']));
+});
+
+test('a system that breaks down by itself, or an interrupt, ends the drill without a verdict', async (t) => {
+  const drilled = await system(t);
+  const breaking = {
+    ...drilled,
+    broken: new Promise<Error>((resolve) => setTimeout(resolve, 300, new Error('gone'))),
+  };
+  const options = { config: stageConfig('dev'), seed: 1 };
+  await assert.rejects(
+    runScenario(shortened('SIGKILL'), breaking, options),
+    (error: unknown) => error instanceof DrillError && /broke down by itself: gone/.test(error.message),
+  );
+  await assert.rejects(
+    runScenario(shortened('SIGKILL'), drilled, { ...options, signal: AbortSignal.timeout(300) }),
+    { name: 'TimeoutError' },
+  );
+});
