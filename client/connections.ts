@@ -77,7 +77,8 @@ export class Connections {
       over = true;
       return first;
     };
-    const request = this.#request({ ...this.#base, method, path: this.#pathPrefix + path, headers });
+    const { host, port, agent } = this.#base;
+    const request = this.#request({ host, port, agent, method, path: this.#pathPrefix + path, headers });
     const failed = (error: Error) => {
       if (!finish()) return;
       request.destroy();

@@ -13,6 +13,7 @@
 import type { RetryBudget } from './budget.ts';
 import { afterFailure, afterSilence, afterSuccess, HEALTHY, type Health } from './health.ts';
 import { LatencyWindow } from './latency.ts';
+import { type Linked, LinkedSet } from './linked.ts';
 
 export interface EndpointsOptions {
   /** Origins, the preferred one first. */
@@ -29,7 +30,12 @@ export interface EndpointsOptions {
 /** How an attempt ended. `refused`: alive, but not now (429, or 503 with `Retry-After`). */
 export type Ending = 'answered' | 'refused' | 'failed' | 'overtaken' | 'abandoned';
 
-export interface Endpoint<Attempt> {
+/** What the judgement has to know of an attempt. */
+export interface Outstanding<Attempt> extends Linked<Attempt> {
+  readonly startedAt: number;
+}
+
+export interface Endpoint<Attempt extends Outstanding<Attempt>> {
   readonly url: string;
   /** Place in the order of preference. */
   readonly index: number;
@@ -40,8 +46,8 @@ export interface Endpoint<Attempt> {
   errorRate: number;
   /** When anything last came from it. */
   heardAt: number;
-  /** With the time each started, oldest first. */
-  readonly outstanding: Map<Attempt, number>;
+  /** In the order they started. */
+  readonly outstanding: LinkedSet<Attempt>;
   readonly latency: LatencyWindow;
 }
 
@@ -53,7 +59,7 @@ const PROBE_FACTOR = 2;
 const HEDGE_PERCENTILE = 0.95;
 const OVERDUE_PERCENTILE = 0.75;
 
-export class Endpoints<Attempt> {
+export class Endpoints<Attempt extends Outstanding<Attempt>> {
   readonly all: readonly Endpoint<Attempt>[];
   readonly #options: EndpointsOptions;
 
@@ -66,7 +72,7 @@ export class Endpoints<Attempt> {
       evacuated: false,
       errorRate: 0,
       heardAt: Number.NEGATIVE_INFINITY,
-      outstanding: new Map(),
+      outstanding: new LinkedSet<Attempt>(),
       latency: new LatencyWindow(LATENCY_WINDOW_MS),
     }));
   }
@@ -120,8 +126,8 @@ export class Endpoints<Attempt> {
     return latency.value(HEDGE_PERCENTILE, now);
   }
 
-  started(endpoint: Endpoint<Attempt>, attempt: Attempt, now: number): void {
-    endpoint.outstanding.set(attempt, now);
+  started(endpoint: Endpoint<Attempt>, attempt: Attempt): void {
+    endpoint.outstanding.add(attempt);
   }
 
   /** Anything came: headers, a piece of a body, an answer to a probe. */
@@ -130,9 +136,8 @@ export class Endpoints<Attempt> {
   }
 
   ended(endpoint: Endpoint<Attempt>, attempt: Attempt, ending: Ending, now: number): void {
-    const startedAt = endpoint.outstanding.get(attempt);
-    if (startedAt === undefined) return;
-    endpoint.outstanding.delete(attempt);
+    if (!endpoint.outstanding.delete(attempt)) return;
+    const { startedAt } = attempt;
     if (ending === 'answered') {
       endpoint.latency.add(now - startedAt, now);
       this.observe(endpoint, 'answered', now);
@@ -172,22 +177,18 @@ export class Endpoints<Attempt> {
     if (endpoint.health.state === 'unhealthy' || endpoint.outstanding.size < silentOutstandingMin)
       return undefined;
     const overdueMs = Math.max(patienceMs, endpoint.latency.value(OVERDUE_PERCENTILE, now) ?? 0);
-    let left = silentOutstandingMin;
-    for (const startedAt of endpoint.outstanding.values()) {
-      left -= 1;
-      if (left === 0) return Math.max(endpoint.heardAt + patienceMs, startedAt + overdueMs);
-    }
-    return undefined;
+    const last = endpoint.outstanding.nth(silentOutstandingMin);
+    return last && Math.max(endpoint.heardAt + patienceMs, last.startedAt + overdueMs);
   }
 
   /** Declares the endpoint silent; returns all that is outstanding there, oldest first, to be sent elsewhere. */
   silence(endpoint: Endpoint<Attempt>, now: number): readonly Attempt[] {
     endpoint.health = afterSilence(endpoint.health, now);
-    return [...endpoint.outstanding.keys()];
+    return [...endpoint.outstanding];
   }
 }
 
 /** Lower is better. An evacuated region still answers; an unhealthy one may not. */
-function rank({ health, evacuated }: Endpoint<unknown>): number {
+function rank({ health, evacuated }: { readonly health: Health; readonly evacuated: boolean }): number {
   return (health.state === 'unhealthy' ? 2 : 0) + (evacuated ? 1 : 0);
 }

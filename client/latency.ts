@@ -5,7 +5,7 @@
 const SAMPLES = 1_024;
 /** The first samples each say much; later ones only together. */
 const SORT_EVERY_FIRST = 16;
-const SORT_EVERY = 64;
+const SORT_EVERY = 256;
 
 export class LatencyWindow {
   readonly #windowMs: number;
@@ -14,7 +14,7 @@ export class LatencyWindow {
   #next = 0;
   #count = 0;
   #sinceSort = 0;
-  #sorted: readonly number[] = [];
+  #sorted = new Float64Array();
   #sortedUntil = 0;
 
   constructor(windowMs: number) {
@@ -40,15 +40,17 @@ export class LatencyWindow {
   }
 
   #sort(now: number): void {
-    const values: number[] = [];
+    let kept = 0;
     let oldest = now;
+    const values = new Float64Array(this.#count);
     for (let index = 0; index < this.#count; index += 1) {
       const at = this.#times[index] as number;
       if (now - at >= this.#windowMs) continue;
-      values.push(this.#values[index] as number);
+      values[kept] = this.#values[index] as number;
+      kept += 1;
       oldest = Math.min(oldest, at);
     }
-    this.#sorted = values.sort((a, b) => a - b);
+    this.#sorted = values.subarray(0, kept).sort();
     this.#sinceSort = 0;
     this.#sortedUntil = oldest + this.#windowMs;
   }

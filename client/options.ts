@@ -42,7 +42,7 @@ export interface RequestsOptions {
   /** Connections per endpoint. @default 256 */
   readonly connectionsMax?: number;
   /** Connections per endpoint opened ahead of need, at most: as many as were lately outstanding at once elsewhere, since
-   * all of that may be redirected here. @default 32 */
+   * all of that may be redirected here. @default 32, or `connectionsMax` when that is less */
   readonly spareConnections?: number;
   /** Certificates, for mutual TLS or a private authority. @default Node's own */
   readonly tls?: SecureContextOptions;
@@ -61,6 +61,7 @@ export interface RequestsOptions {
 export type CheckedOptions = Required<Omit<RequestsOptions, 'token' | 'onEvent' | 'tls'>> &
   Pick<RequestsOptions, 'token' | 'onEvent' | 'tls'>;
 
+const SPARE_CONNECTIONS = 32;
 const DEFAULTS = {
   deadlineMs: 30_000,
   attemptTimeoutMs: 10_000,
@@ -75,7 +76,6 @@ const DEFAULTS = {
   backoffBaseMs: 50,
   backoffMaxMs: 5_000,
   connectionsMax: 256,
-  spareConnections: 32,
   fallback: true,
   silenceDetection: true,
 } as const;
@@ -93,6 +93,7 @@ export function checkOptions(options: RequestsOptions): CheckedOptions {
     ...DEFAULTS,
     random: Math.random,
     endpoints: options.endpoints,
+    spareConnections: Math.min(SPARE_CONNECTIONS, options.connectionsMax ?? DEFAULTS.connectionsMax),
     ...given,
   };
   checkEndpoints(checked.endpoints);

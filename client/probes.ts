@@ -2,9 +2,9 @@
 // one sooner, at growing intervals, so that a hiccup does not leave the client without a second region for long.
 import { HEADERS, PATHS } from '../protocol/messages.ts';
 import type { Connections } from './connections.ts';
-import type { Endpoint, Endpoints } from './endpoints.ts';
+import type { Endpoint, Endpoints, Outstanding } from './endpoints.ts';
 
-export interface ProbesOptions<Attempt> {
+export interface ProbesOptions<Attempt extends Outstanding<Attempt>> {
   readonly endpoints: Endpoints<Attempt>;
   readonly connections: readonly Connections[];
   readonly intervalMs: number;
@@ -19,7 +19,7 @@ export interface ProbesOptions<Attempt> {
 /** First pause before an unhealthy endpoint is asked again; doubles up to the interval. */
 const EAGER_MS = 1_000;
 
-export class Probes<Attempt> {
+export class Probes<Attempt extends Outstanding<Attempt>> {
   readonly #options: ProbesOptions<Attempt>;
   readonly #running = new Set<() => void>();
   readonly #eager = new Map<Endpoint<Attempt>, NodeJS.Timeout>();

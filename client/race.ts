@@ -1,11 +1,9 @@
 // One operation on its way: its attempts race, the first answer that settles it wins, the others are ended. Errors make
 // it fall back, missing answers make it hedge, and when all endpoints have failed it pauses and starts over, until its
 // deadline. Of an operation that may not be repeated there is only ever one attempt.
-import type { IncomingHttpHeaders } from 'node:http';
 import { backoffMs, classify, retryAfterMs } from './answers.ts';
-import type { RetryBudget } from './budget.ts';
 import type { AttemptAnswer, Connections } from './connections.ts';
-import type { Ending, Endpoint, Endpoints } from './endpoints.ts';
+import type { Ending, Endpoint } from './endpoints.ts';
 import {
   AnswerError,
   type AttemptKind,
@@ -19,73 +17,26 @@ import {
   RequestFailedError,
   TokenError,
 } from './errors.ts';
-import type { RequestEvent } from './events.ts';
-import type { CheckedOptions } from './options.ts';
-import type { TokenKeeper } from './token.ts';
-
-/** What all operations of a client share. */
-export interface RaceContext {
-  readonly options: CheckedOptions;
-  readonly endpoints: Endpoints<Attempt>;
-  readonly connections: readonly Connections[];
-  readonly budget: RetryBudget;
-  readonly tokens: TokenKeeper | undefined;
-  readonly now: () => number;
-  started(attempt: Attempt): void;
-  ended(attempt: Attempt, ending: Ending): void;
-  heard(endpoint: Endpoint<Attempt>): void;
-  finished(race: Race): void;
-  emit(event: RequestEvent): void;
-}
-
-export interface RaceRequest {
-  readonly method: string;
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string | Uint8Array;
-  /** Whether a second copy is harmless. */
-  readonly repeatable: boolean;
-  readonly deadlineMs: number;
-  readonly signal?: AbortSignal;
-}
-
-export interface Answer {
-  readonly status: number;
-  /** Names in lower case. */
-  readonly headers: IncomingHttpHeaders;
-  readonly body: Buffer;
-  /** Which endpoint gave it. */
-  readonly endpoint: string;
-  readonly attempts: readonly AttemptRecord[];
-}
-
-export interface Attempt {
-  readonly race: Race;
-  readonly at: Endpoint<Attempt>;
-  readonly kind: AttemptKind;
-  readonly token: string | undefined;
-  readonly startedAt: number;
-  endedAt: number | undefined;
-  outcome: AttemptOutcome;
-  status: number | undefined;
-  /** Ends it without another word. */
-  end: () => void;
-}
+import type { Linked } from './linked.ts';
+import type { Answer, Attempt, RaceContext, RaceRequest } from './operation.ts';
 
 const NEVER = Number.POSITIVE_INFINITY;
 
-export class Race {
+export class Race implements Linked<Race> {
+  owner: object | undefined;
+  older: Race | undefined;
+  newer: Race | undefined;
   readonly answer: Promise<Answer>;
   readonly #context: RaceContext;
   readonly #request: RaceRequest;
   readonly #deadlineAt: number;
   readonly #attempts: Attempt[] = [];
   /** Under way; at most one per endpoint. */
-  readonly #running = new Map<Endpoint<Attempt>, Attempt>();
+  #running: readonly Attempt[] = [];
   /** Failed since the last pause. */
-  readonly #failed = new Set<Endpoint<Attempt>>();
-  /** Asked not to come back sooner. */
-  readonly #notBefore = new Map<Endpoint<Attempt>, number>();
+  #failed: readonly Endpoint<Attempt>[] = [];
+  /** Asked not to come back sooner. Most operations meet no such endpoint. */
+  #notBefore: Map<Endpoint<Attempt>, number> | undefined;
   #resolve: (answer: Answer) => void = () => undefined;
   #reject: (error: RequestError) => void = () => undefined;
   #over = false;
@@ -120,8 +71,8 @@ export class Race {
 
   /** The attempt's endpoint fell silent: asks a healthy one beside it, unless one is being asked already. */
   redirect(attempt: Attempt): void {
-    if (this.#over || !this.#request.repeatable || this.#running.get(attempt.at) !== attempt) return;
-    if (this.#running.size > 1) return;
+    if (this.#over || !this.#request.repeatable || this.#running.length > 1) return;
+    if (this.#running[0] !== attempt) return;
     this.#launchExtra(this.#chooseHealthy(), 'redirect');
     this.#arm();
   }
@@ -145,13 +96,13 @@ export class Race {
     }
     tokens.get().then(
       (fresh) => {
-        if (this.#over || this.#running.has(endpoint)) return;
+        if (this.#over || this.#isRunning(endpoint)) return;
         this.#send(endpoint, kind, fresh);
         this.#arm();
       },
       (cause) => {
         // Another copy under way may still settle it.
-        if (this.#over || this.#running.size > 0) return;
+        if (this.#over || this.#running.length > 0) return;
         this.#fail((attempts) => new TokenError('there is no token to send', attempts, { cause }));
       },
     );
@@ -171,10 +122,13 @@ export class Race {
       outcome: 'pending',
       status: undefined,
       end: () => undefined,
+      owner: undefined,
+      older: undefined,
+      newer: undefined,
     };
     this.#attempts.push(attempt);
-    this.#running.set(endpoint, attempt);
-    const alone = this.#running.size === 1 && context.endpoints.all.length > 1;
+    this.#running = [...this.#running, attempt];
+    const alone = this.#running.length === 1 && context.endpoints.all.length > 1;
     this.#hedgeAt =
       alone && repeatable && context.options.silenceDetection && context.options.fallback
         ? now + context.endpoints.patienceMs(endpoint, now)
@@ -208,7 +162,10 @@ export class Race {
       return;
     }
     const waitMs = retryAfterMs(answer.headers['retry-after'], Date.now());
-    if (waitMs !== undefined) this.#notBefore.set(attempt.at, this.#context.now() + waitMs);
+    if (waitMs !== undefined) {
+      this.#notBefore ??= new Map();
+      this.#notBefore.set(attempt.at, this.#context.now() + waitMs);
+    }
     this.#end(attempt, meaning, meaning);
     this.#next(
       attempt,
@@ -234,7 +191,7 @@ export class Race {
   #next(attempt: Attempt, cause: Error): void {
     if (this.#over) return;
     this.#cause = cause;
-    this.#failed.add(attempt.at);
+    this.#failed = [...this.#failed, attempt.at];
     if (!this.#request.repeatable) {
       this.#failFor('the request failed, and without an identity it may not be repeated');
       return;
@@ -256,24 +213,25 @@ export class Race {
 
   /** An attempt at an endpoint that is not known to be unhealthy is worth waiting for. */
   #pauseUnlessWaiting(): void {
-    for (const { health } of this.#running.keys()) if (health.state === 'healthy') return;
+    if (this.#running.some(({ at }) => at.health.state === 'healthy')) return;
     const { options, now } = this.#context;
     const at = now();
     const leftMs = this.#deadlineAt - at;
     let resumeAt = at + backoffMs(this.#round, leftMs, options);
     // Somewhere has to be open again by then.
     let opensAt = NEVER;
-    for (const endpoint of this.#reachable()) opensAt = Math.min(opensAt, this.#notBefore.get(endpoint) ?? 0);
+    for (const endpoint of this.#reachable())
+      opensAt = Math.min(opensAt, this.#notBefore?.get(endpoint) ?? 0);
     if (opensAt !== NEVER) resumeAt = Math.max(resumeAt, opensAt);
     this.#round += 1;
     if (resumeAt < this.#deadlineAt && leftMs > options.backoffBaseMs) this.#resumeAt = resumeAt;
-    else if (this.#running.size === 0)
+    else if (this.#running.length === 0)
       this.#failFor('all endpoints failed, and the next try would come after the deadline');
   }
 
   #resume(): void {
     this.#resumeAt = NEVER;
-    this.#failed.clear();
+    this.#failed = [];
     if (!this.#launchExtra(this.#choose(), 'retry')) this.#pauseUnlessWaiting();
   }
 
@@ -294,15 +252,19 @@ export class Race {
   #excluded(endpoint: Endpoint<Attempt>, now: number): boolean {
     return (
       (!this.#context.options.fallback && endpoint.index > 0) ||
-      this.#running.has(endpoint) ||
-      this.#failed.has(endpoint) ||
-      (this.#notBefore.get(endpoint) ?? 0) > now
+      this.#isRunning(endpoint) ||
+      this.#failed.includes(endpoint) ||
+      (this.#notBefore?.get(endpoint) ?? 0) > now
     );
+  }
+
+  #isRunning(endpoint: Endpoint<Attempt>): boolean {
+    return this.#running.some(({ at }) => at === endpoint);
   }
 
   *#reachable(): Iterable<Endpoint<Attempt>> {
     for (const endpoint of this.#context.endpoints.all)
-      if ((this.#context.options.fallback || endpoint.index === 0) && !this.#running.has(endpoint))
+      if ((this.#context.options.fallback || endpoint.index === 0) && !this.#isRunning(endpoint))
         yield endpoint;
   }
 
@@ -311,7 +273,7 @@ export class Race {
     clearTimeout(this.#timer);
     if (this.#over) return;
     let at = Math.min(this.#deadlineAt, this.#hedgeAt, this.#resumeAt);
-    for (const { startedAt } of this.#running.values())
+    for (const { startedAt } of this.#running)
       at = Math.min(at, startedAt + this.#context.options.attemptTimeoutMs);
     // After the poll phase: answers that came while this process was busy count before their absence does.
     const waitMs = Math.max(1, Math.ceil(at - this.#context.now()));
@@ -328,7 +290,7 @@ export class Race {
     }
     if (now >= this.#resumeAt) this.#resume();
     const { attemptTimeoutMs } = this.#context.options;
-    for (const attempt of [...this.#running.values()]) {
+    for (const attempt of this.#running) {
       if (now < attempt.startedAt + attemptTimeoutMs) continue;
       this.#end(attempt, 'failed', 'failed');
       this.#next(attempt, new AttemptTimeoutError(attempt.at.url, attemptTimeoutMs));
@@ -339,14 +301,14 @@ export class Race {
 
   #hedge(now: number): void {
     this.#hedgeAt = NEVER;
-    if (this.#running.size !== 1 || this.#launchExtra(this.#chooseHealthy(), 'hedge')) return;
+    if (this.#running.length !== 1 || this.#launchExtra(this.#chooseHealthy(), 'hedge')) return;
     // Nowhere to go now, or nothing to pay with: it looks again.
     this.#hedgeAt = now + this.#context.options.patienceMs;
   }
 
   #end(attempt: Attempt, outcome: Exclude<AttemptOutcome, 'pending'>, ending: Ending): void {
-    if (this.#running.get(attempt.at) !== attempt) return;
-    this.#running.delete(attempt.at);
+    if (!this.#running.includes(attempt)) return;
+    this.#running = this.#running.filter((it) => it !== attempt);
     attempt.end();
     attempt.endedAt = this.#context.now();
     attempt.outcome = outcome;
@@ -376,9 +338,9 @@ export class Race {
     this.#over = true;
     clearTimeout(this.#timer);
     this.#request.signal?.removeEventListener('abort', this.#aborted);
-    for (const attempt of [...this.#running.values()])
+    for (const attempt of this.#running)
       this.#end(attempt, outcome, attempt.startedAt < winnerStartedAt ? 'overtaken' : 'abandoned');
-    this.#context.finished(this);
+    this.#context.finished(this, outcome === 'overtaken');
   }
 
   /** Whether the caller may make the same request again. */

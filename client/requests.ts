@@ -7,9 +7,11 @@ import { type Ending, type Endpoint, Endpoints } from './endpoints.ts';
 import { ClientClosedError } from './errors.ts';
 import type { RequestCounts, RequestEvent } from './events.ts';
 import type { OperationIdentity } from './identity.ts';
+import { LinkedSet } from './linked.ts';
+import type { Answer, Attempt, RaceContext } from './operation.ts';
 import { type CheckedOptions, checkOptions, type RequestsOptions, TIMER_MS_MAX, whole } from './options.ts';
 import { Probes } from './probes.ts';
-import { type Answer, type Attempt, Race, type RaceContext } from './race.ts';
+import { Race } from './race.ts';
 import { TokenKeeper } from './token.ts';
 
 export interface ServiceRequest {
@@ -46,7 +48,7 @@ export class Requests {
   readonly #connections: readonly Connections[];
   readonly #budget: RetryBudget;
   readonly #context: RaceContext;
-  readonly #races = new Set<Race>();
+  readonly #races = new LinkedSet<Race>();
   /** Most outstanding at one endpoint, lately: what another one would have to take over at once. */
   #peak = 0;
   readonly #silenceTimers = new Map<Endpoint<Attempt>, NodeJS.Timeout>();
@@ -86,7 +88,10 @@ export class Requests {
       started: (attempt) => this.#started(attempt),
       ended: (attempt, ending) => this.#ended(attempt, ending),
       heard: (endpoint) => this.#endpoints.heard(endpoint, now()),
-      finished: (race) => this.#races.delete(race),
+      finished: (race, answered) => {
+        this.#races.delete(race);
+        if (!answered) this.#counts.failures += 1;
+      },
       emit: (event) => this.#emit(event),
     };
     this.#probes = new Probes({
@@ -113,7 +118,15 @@ export class Requests {
    * @throws TokenError the token source failed
    * @throws ClientClosedError the client is closed
    */
-  async request(request: ServiceRequest): Promise<Answer> {
+  request(request: ServiceRequest): Promise<Answer> {
+    try {
+      return this.#start(request);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #start(request: ServiceRequest): Promise<Answer> {
     const { method, path, body, identity, signal, deadlineMs = this.#options.deadlineMs } = request;
     if (!path.startsWith('/')) throw new RangeError(`a path begins with /, got ${JSON.stringify(path)}`);
     whole('deadlineMs', deadlineMs, 1, TIMER_MS_MAX);
@@ -131,12 +144,7 @@ export class Requests {
     });
     this.#races.add(race);
     race.start();
-    try {
-      return await race.answer;
-    } catch (error) {
-      this.#counts.failures += 1;
-      throw error;
-    }
+    return race.answer;
   }
 
   get counts(): RequestCounts {
@@ -175,7 +183,7 @@ export class Requests {
     else if (kind === 'redirect') this.#counts.redirects += 1;
     else if (kind === 'fallback') this.#counts.fallbacks += 1;
     else if (kind === 'retry') this.#counts.retries += 1;
-    this.#endpoints.started(at, attempt, attempt.startedAt);
+    this.#endpoints.started(at, attempt);
     if (at.outstanding.size > this.#peak) {
       this.#peak = at.outstanding.size;
       this.#wantSpares();

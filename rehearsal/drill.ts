@@ -1,7 +1,7 @@
 // `npm run drill [-- scenario …]`: breaks the rehearsal as a scenario says, measures what its clients saw, and says
 // whether the promises were kept. Exit code 0 passed, 1 failed, 2 could not be run.
 import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type RehearsedSystem, rehearsedSystem } from './drills/rehearsed.ts';
 import { reportOf } from './drills/report.ts';
@@ -102,7 +102,7 @@ async function drill(command: Command, signal: AbortSignal): Promise<number> {
   for (const result of results) console.log(`\n${tableOf(result)}`);
   if (command.json !== undefined) await write(command.json, `${JSON.stringify(jsonOf(results), null, 2)}\n`);
   await write(command.html, reportOf(results));
-  console.log(`\nreport: ${command.html}`);
+  console.log(`\nreport: ${relative(process.cwd(), command.html)}`);
   return results.every(({ passed }) => passed) ? PASSED : FAILED;
 }
 

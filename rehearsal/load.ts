@@ -67,10 +67,10 @@ function run(options: LoadOptions): void {
       clearInterval(reporting);
       await history.close();
       say({ type: 'stopped' });
-    } else if (type === 'readBack') {
+    } else {
       const { missing, reads } = await readBack(library.acknowledged, options.endpoints, options.token);
       say({ type: 'readBackDone', missing, reads });
-    } else process.exit();
+    }
   };
   process.on('message', (message: ToLoad) => {
     obey(message).catch((error: unknown) =>

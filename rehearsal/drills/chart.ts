@@ -36,23 +36,28 @@ function frameOf(from: number, to: number, height: number): Frame {
   };
 }
 
-/** Successes per second by region, failures below them in their own colour; DNS-only successes as a strip. */
+/** Answers per second, region upon region, failures on top; the DNS-only client as a strip below. */
 export function runChart(result: VariantResult, regions: readonly string[]): string {
   const { history, startedAt, endedAt, faultAt } = result;
   const frame = frameOf(startedAt, endedAt, 230);
   const library = history.filter(({ client }) => client === 'library');
   const served = regions.map((region) => countBy(library, frame, (it) => it.ok && it.region === region));
   const failed = countBy(library, frame, ({ ok }) => !ok);
-  const most = niceMax(Math.max(1, ...served.flat(), ...failed));
-  const bars = (counts: readonly number[], style: string) =>
-    counts
-      .map((count, index) => {
-        const at = startedAt + index * BUCKET_MS;
-        return count === 0
-          ? ''
-          : `<rect class="${style}" x="${px(frame.x(at))}" y="${px(frame.y(count / most))}" width="${px(Math.max(1, frame.x(at + BUCKET_MS) - frame.x(at) - 0.5))}" height="${px(frame.y(0) - frame.y(count / most))}"/>`;
-      })
-      .join('');
+  const stack = [...served, failed];
+  const total =
+    served[0]?.map((_, index) => stack.reduce((sum, counts) => sum + (counts[index] ?? 0), 0)) ?? [];
+  const most = niceMax(Math.max(1, ...total));
+  const bars = stack.map((counts, layer) => {
+    const style = layer < regions.length ? `region-${layer}` : 'failed';
+    return counts.map((count, index) => {
+      if (count === 0) return '';
+      const below = stack.slice(0, layer).reduce((sum, it) => sum + (it[index] ?? 0), 0);
+      const left = frame.x(startedAt + index * BUCKET_MS);
+      const right = Math.min(frame.x(startedAt + (index + 1) * BUCKET_MS), frame.x(endedAt));
+      const top = frame.y((below + count) / most);
+      return `<rect class="${style}" x="${px(left)}" y="${px(top)}" width="${px(Math.max(1, right - left - 0.5))}" height="${px(frame.y(below / most) - top)}"/>`;
+    });
+  });
   const dns = history
     .filter(({ client }) => client === 'dns')
     .map(
@@ -66,8 +71,7 @@ export function runChart(result: VariantResult, regions: readonly string[]): str
     [
       yAxis(frame, [0, most / 2, most], (value) => value / most, 'requests/s'),
       timeAxis(frame, faultAt, 10_000, 's'),
-      ...served.map((counts, index) => bars(counts, `region-${index}`)),
-      bars(failed, 'failed'),
+      ...bars.flat(),
       dns,
       markers(frame, markersOf(result)),
     ].join(''),

@@ -1,7 +1,7 @@
 // Load through the client library: fresh records written with an identity, acknowledged ones read again.
 import { RequestError } from '../../client/errors.ts';
 import { Session } from '../../client/identity.ts';
-import type { Answer } from '../../client/race.ts';
+import type { Answer } from '../../client/operation.ts';
 import { Requests } from '../../client/requests.ts';
 import { HEADERS, PATHS } from '../../protocol/messages.ts';
 import { isVersion, type Version } from '../../protocol/versions.ts';

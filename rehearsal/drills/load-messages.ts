@@ -21,8 +21,7 @@ export type ToLoad =
   /** Start nothing more, wait for what is under way, close the history. */
   | { readonly type: 'stop' }
   /** Read every acknowledged write from each endpoint. */
-  | { readonly type: 'readBack' }
-  | { readonly type: 'end' };
+  | { readonly type: 'readBack' };
 
 export type FromLoad =
   | { readonly type: 'ready' }

@@ -3,10 +3,9 @@ import type { OperationEntry } from './history.ts';
 
 export interface MeasureInput {
   readonly history: readonly OperationEntry[];
-  /** Unix ms: from when the load ran steadily, when the fault was made, when the region was back. */
+  /** Unix ms: from when the load ran steadily, when the fault was made. */
   readonly steadyFrom: number;
   readonly faultAt: number;
-  readonly revivedAt: number;
   /** The broken region. */
   readonly region: string;
   /** Acknowledged writes that a read afterwards did not find, per region asked. */

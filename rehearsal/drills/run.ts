@@ -156,7 +156,6 @@ class VariantRun {
       history,
       steadyFrom: faultAt - MEASURED_MS,
       faultAt,
-      revivedAt,
       region: this.#region,
       missing,
       dnsExpected: dns !== undefined,

@@ -2,27 +2,28 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Ending, type Endpoint, Endpoints } from '../../client/endpoints.ts';
+import { type Ending, type Endpoint, Endpoints, type Outstanding } from '../../client/endpoints.ts';
 import { checkOptions } from '../../client/options.ts';
 import { HEALTH_CHECK } from '../../config/promises.ts';
 
 const OPTIONS = checkOptions({ endpoints: ['http://primary', 'http://standby'] });
 const nobody = () => false;
 
+interface Sent extends Outstanding<Sent> {}
+
 function pair() {
-  const endpoints = new Endpoints<number>(OPTIONS);
-  const [primary, standby] = endpoints.all as [Endpoint<number>, Endpoint<number>];
-  let next = 0;
-  const send = (endpoint: Endpoint<number>, now: number) => {
-    next += 1;
-    endpoints.started(endpoint, next, now);
-    return next;
+  const endpoints = new Endpoints<Sent>(OPTIONS);
+  const [primary, standby] = endpoints.all as [Endpoint<Sent>, Endpoint<Sent>];
+  const send = (endpoint: Endpoint<Sent>, startedAt: number): Sent => {
+    const attempt: Sent = { startedAt, owner: undefined, older: undefined, newer: undefined };
+    endpoints.started(endpoint, attempt);
+    return attempt;
   };
-  const end = (endpoint: Endpoint<number>, attempt: number, ending: Ending, now: number) => {
+  const end = (endpoint: Endpoint<Sent>, attempt: Sent, ending: Ending, now: number) => {
     if (ending === 'answered' || ending === 'refused') endpoints.heard(endpoint, now);
     endpoints.ended(endpoint, attempt, ending, now);
   };
-  const exchange = (endpoint: Endpoint<number>, ending: Ending, from: number, ms = 10) =>
+  const exchange = (endpoint: Endpoint<Sent>, ending: Ending, from: number, ms = 10) =>
     end(endpoint, send(endpoint, from), ending, from + ms);
   return { endpoints, primary, standby, send, end, exchange };
 }
@@ -43,7 +44,7 @@ test('the preferred endpoint gets everything while it is well', () => {
     );
 });
 
-const stateOf = ({ health }: Endpoint<number>): string => health.state;
+const stateOf = ({ health }: Endpoint<Sent>): string => health.state;
 
 test('three failures in a row make an endpoint unhealthy, two successes in a row healthy again', () => {
   const { endpoints, primary, standby, exchange } = pair();
@@ -176,10 +177,10 @@ test('a far but healthy endpoint is not taken for dead: answers are overdue only
 
 test('under steady load a fault is noticed 50 ms after the last answer, also where answers take 80 ms', () => {
   const { endpoints, primary, send, end } = pair();
-  const underWay: { attempt: number; endsAt: number }[] = [];
+  const underWay: { attempt: Sent; endsAt: number }[] = [];
   for (let now = 0; now < 1_000; now += 5) {
     while (underWay[0] && underWay[0].endsAt <= now) {
-      const { attempt, endsAt } = underWay.shift() as { attempt: number; endsAt: number };
+      const { attempt, endsAt } = underWay.shift() as { attempt: Sent; endsAt: number };
       end(primary, attempt, 'answered', endsAt);
     }
     underWay.push({ attempt: send(primary, now), endsAt: now + 80 });
@@ -219,8 +220,8 @@ test('silence gives back all that is outstanding, oldest first, and two late ans
   assert.deepEqual(endpoints.silence(primary, 60), attempts);
   assert.deepEqual(primary.health, { state: 'unhealthy', because: 'silence', since: 60, successes: 0 });
   assert.equal(endpoints.silentAt(primary, 61), undefined);
-  end(primary, attempts[0] as number, 'answered', 70);
-  end(primary, attempts[1] as number, 'answered', 71);
+  end(primary, attempts[0] as Sent, 'answered', 70);
+  end(primary, attempts[1] as Sent, 'answered', 71);
   assert.equal(primary.health.state, 'healthy');
 });
 
@@ -236,9 +237,9 @@ test('what is outstanding is accounted for exactly, whatever the order of ending
       ),
       (steps) => {
         const { endpoints, send, end } = pair();
-        const open = [new Set<number>(), new Set<number>()] as const;
+        const open = [new Set<Sent>(), new Set<Sent>()] as const;
         for (const [now, { endpoint, ending, keep }] of steps.entries()) {
-          const at = endpoints.all[endpoint] as Endpoint<number>;
+          const at = endpoints.all[endpoint] as Endpoint<Sent>;
           const mine = open[endpoint as 0 | 1];
           mine.add(send(at, now));
           const [oldest] = mine;
@@ -251,7 +252,7 @@ test('what is outstanding is accounted for exactly, whatever the order of ending
           assert.deepEqual({ health: at.health, errorRate: at.errorRate }, before);
         }
         for (const [index, set] of open.entries())
-          assert.deepEqual([...(endpoints.all[index] as Endpoint<number>).outstanding.keys()], [...set]);
+          assert.deepEqual([...(endpoints.all[index] as Endpoint<Sent>).outstanding], [...set]);
       },
     ),
   );

@@ -4,7 +4,7 @@ import { after, before, beforeEach, test } from 'node:test';
 import { admit, parseRestoreEpoch } from '../../lambdas/core/admission.ts';
 import { StoreUnavailableError } from '../../lambdas/store/store.ts';
 import { GENERATION_KEY } from '../../protocol/items.ts';
-import type { RunningTable } from '../../rehearsal/start-table.ts';
+import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
 import { Device, EPOCH, Functions, openTable } from './functions.ts';
 
 let running: RunningTable;

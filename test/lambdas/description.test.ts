@@ -12,7 +12,7 @@ import { PROBLEMS } from '../../protocol/errors.ts';
 import * as limits from '../../protocol/limits.ts';
 import { HEADERS, PATHS, SCOPES } from '../../protocol/messages.ts';
 import * as names from '../../protocol/names.ts';
-import type { RunningTable } from '../../rehearsal/start-table.ts';
+import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
 import {
   child,
   DESCRIPTION,

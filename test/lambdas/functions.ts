@@ -21,7 +21,7 @@ import { type Change, type ListResponse, PATHS } from '../../protocol/messages.t
 import type { DeleteOperation, Json, Operation, PutOperation } from '../../protocol/operations.ts';
 import type { Verdict } from '../../protocol/verdicts.ts';
 import type { Version } from '../../protocol/versions.ts';
-import { type RunningTable, startTable } from '../../rehearsal/start-table.ts';
+import { type RunningTable, startTable } from '../../rehearsal/aws/start-table.ts';
 import { assertDescribed } from './description.ts';
 
 export const REGIONS = { primary: 'us-east-2', standby: 'us-west-2', quorum: 'us-east-1' } as const;

@@ -8,7 +8,7 @@ import { createReadiness, readyRoutes, serviceChecks } from '../../lambdas/readi
 import { createPretraffic, READY_ASK_EVERY_MS, READY_ASKS } from '../../lambdas/routes/pretraffic.ts';
 import { type Store, StoreUnavailableError } from '../../lambdas/store/store.ts';
 import { ROUTING_KEY } from '../../protocol/items.ts';
-import type { RunningTable } from '../../rehearsal/start-table.ts';
+import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
 import { assertDescribed } from './description.ts';
 import { Functions, openTable, REGIONS, Recorder } from './functions.ts';
 

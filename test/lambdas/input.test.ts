@@ -6,7 +6,7 @@ import { contentOf } from '../../lambdas/core/canonical.ts';
 import { checkOperations } from '../../lambdas/core/operations.ts';
 import { parseStrictJson, StrictJsonError } from '../../lambdas/core/strict-json.ts';
 import { BATCH_OPERATIONS_MAX, BODY_BYTES_MAX, JSON_DEPTH_MAX } from '../../protocol/limits.ts';
-import type { RunningTable } from '../../rehearsal/start-table.ts';
+import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
 import { isDescribed } from './description.ts';
 import { Device, EPOCH, Functions, openTable } from './functions.ts';
 

@@ -1,7 +1,7 @@
 // `GET /v1/records/{collection}`: pages of a collection, complete however one pages through them.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { RunningTable } from '../../rehearsal/start-table.ts';
+import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
 import { Functions, openTable } from './functions.ts';
 
 let running: RunningTable;

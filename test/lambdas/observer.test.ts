@@ -6,7 +6,7 @@ import { checkFeed, type FeedStatus, freshestAgeMs, isSteady } from '../../lambd
 import { createObserver } from '../../lambdas/routes/observer.ts';
 import { type Store, StoreUnavailableError } from '../../lambdas/store/store.ts';
 import { ROUTING_KEY } from '../../protocol/items.ts';
-import type { RunningTable } from '../../rehearsal/start-table.ts';
+import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
 import { Functions, openTable, REGIONS } from './functions.ts';
 
 const T = 1_700_000_000_000;

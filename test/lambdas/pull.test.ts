@@ -6,7 +6,7 @@ import { CURSOR_AGE_MS_MAX, FEED_SETTLE_MS, FEED_SHARDS } from '../../protocol/l
 import type { Change } from '../../protocol/messages.ts';
 import type { Json, Operation } from '../../protocol/operations.ts';
 import type { Version } from '../../protocol/versions.ts';
-import type { RunningTable } from '../../rehearsal/start-table.ts';
+import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
 import { Device, EPOCH, Functions, openTable } from './functions.ts';
 
 let running: RunningTable;

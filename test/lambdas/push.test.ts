@@ -6,7 +6,7 @@ import { type Store, StoreUnavailableError } from '../../lambdas/store/store.ts'
 import { CLOCK_AHEAD_MS_MAX, OPERATION_AGE_MS_MAX } from '../../protocol/limits.ts';
 import type { Json } from '../../protocol/operations.ts';
 import type { Version } from '../../protocol/versions.ts';
-import type { RunningTable } from '../../rehearsal/start-table.ts';
+import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
 import { Device, EPOCH, Functions, openTable } from './functions.ts';
 
 let running: RunningTable;

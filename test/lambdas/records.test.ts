@@ -1,7 +1,7 @@
 // `/v1/records`: reads, keyed and conditional writes, and the statuses that verdicts become.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { RunningTable } from '../../rehearsal/start-table.ts';
+import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
 import { Device, Functions, openTable } from './functions.ts';
 
 let running: RunningTable;

@@ -7,7 +7,7 @@ import { createDynamoDBClient } from '../../lambdas/store/attempts.ts';
 import { createDynamoDBStore } from '../../lambdas/store/dynamodb-store.ts';
 import type { Store } from '../../lambdas/store/store.ts';
 import { asVersion } from '../../protocol/versions.ts';
-import { startTable } from '../../rehearsal/start-table.ts';
+import { startTable } from '../../rehearsal/aws/start-table.ts';
 import { storeContract } from '../contracts/store.ts';
 
 storeContract('the replicated table', async () => {

@@ -41,7 +41,6 @@ function of(history: readonly OperationEntry[], over: Partial<MeasureInput> = {}
     history,
     steadyFrom: FAULT - 1_000,
     faultAt: FAULT,
-    revivedAt: FAULT + 10_000,
     region: 'east',
     missing: [],
     dnsExpected: false,

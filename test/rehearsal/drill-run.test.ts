@@ -17,10 +17,18 @@ import { type RegionProcess, regionProcess } from '../client/regions.ts';
 
 const DELAY_MS = { primary: 5, standby: 15 } as const;
 
-/** The same scenario in a few seconds, one variant of it. */
+/** The same scenario in a few seconds, one variant of it. Other tests run at the same time on as few as two cores, so
+ * the limits that depend on the machine are wider; what fails here fails by far more. */
 function shortened(variant: 'SIGKILL' | 'SIGSTOP'): Scenario {
   const variants = killPrimary.variants.filter(({ name }) => name === variant);
-  return { ...killPrimary, variants, warmUpMs: 1_000, faultMsMin: 800, settleMs: 200 };
+  return {
+    ...killPrimary,
+    variants,
+    warmUpMs: 1_000,
+    faultMsMin: 800,
+    settleMs: 200,
+    limits: (config) => ({ ...killPrimary.limits(config), redirectMs: 400, attemptsPerOperation: 1.5 }),
+  };
 }
 
 async function system(t: TestContext): Promise<DrilledSystem & { readonly store: string }> {
@@ -82,7 +90,7 @@ test('passes on a killed primary, and tells the whole story', async (t) => {
 
   const table = tableOf(result);
   assert.match(table, /^kill-primary: passed \(seed 1\)/);
-  assert.match(table, /\| redirect +\| < 100 ms \| +[\d.]+ ms ok \|/);
+  assert.match(table, /\| redirect +\| < 400 ms \| +[\d.]+ ms ok \|/);
   assert.doesNotMatch(table, /DNS/);
 
   const html = reportOf([result]);
