@@ -261,7 +261,10 @@ test('what cannot be resolved is named with its stack, resource and path', (t) =
   const cases: Record<string, readonly [unknown, RegExp]> = {
     ref: [{ Ref: 'Nowhere' }, /there is no Nowhere in this stack/],
     attribute: [{ 'Fn::GetAtt': ['Table', 'Colour'] }, /GlobalTable\) has no attribute Colour/],
-    attributeOfUnknownType: [{ 'Fn::GetAtt': ['Other', 'Arn'] }, /add it to rehearsal\/assembly\/resource-types\.ts/],
+    attributeOfUnknownType: [
+      { 'Fn::GetAtt': ['Other', 'Arn'] },
+      /add it to rehearsal\/assembly\/resource-types\.ts/,
+    ],
     unknownFunction: [{ 'Fn::Cidr': ['10.0.0.0/16', 1] }, /knows no such intrinsic/],
     import: [{ 'Fn::ImportValue': 'missing' }, /no stack in us-east-2 exports missing/],
     output: [

@@ -218,6 +218,21 @@ test('an acknowledged write survives the loss of the region that took it', async
   await table.close();
 });
 
+test('a write whose region dies under way does not keep others from the item', async () => {
+  const links = new RegionLinks([
+    { between: [PRIMARY, QUORUM], cut: false, delayMs: 20 },
+    { between: [PRIMARY, STANDBY], cut: false, delayMs: 20 },
+  ]);
+  const table = await openTable({ links, refusalMs: 2_000 });
+  const dying = assert.rejects(put(table, PRIMARY, 1), { name: 'InternalServerError' });
+  links.setUp(PRIMARY, false);
+  await sleep(60);
+  await put(table, STANDBY, 2);
+  assert.equal(await get(table, QUORUM, true), '2');
+  await dying;
+  await table.close();
+});
+
 test('whatever is cut and killed meanwhile, acknowledged additions are exactly those that count', async () => {
   const cuts = fc.record({ kind: fc.constant('cut' as const), pair: fc.nat(2), cut: fc.boolean() });
   const deaths = fc.record({ kind: fc.constant('replica' as const), region: fc.nat(2), up: fc.boolean() });

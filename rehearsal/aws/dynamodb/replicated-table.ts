@@ -156,23 +156,24 @@ export class ReplicatedTable {
     const key = this.#head.keyOf((parsed['Key'] ?? parsed['Item']) as Item);
     if (this.#head.schema.KeySchema.some(({ AttributeName: name }) => key[name] === undefined))
       return this.#head.run(operation, parsed); // Refused there, with DynamoDB's own words.
-    const release = await this.#locks.take(this.#head.keyText(key), region);
-    if (!release) {
-      await this.#majority(region, deadline, () => undefined);
-      throw new ServiceError(400, {
-        __type: `${NAMESPACE}#ReplicatedWriteConflictException`,
-        message:
-          'The request was rejected because one or more items in the request are being modified by a request in another Region.',
-      });
-    }
-    try {
-      let heldBy: readonly string[] = [];
-      await this.#majority(region, deadline, (peer) => {
-        heldBy = [region, peer];
-      });
-      return await this.#commit(region, operation, parsed, key, heldBy, returnOld);
-    } finally {
-      release();
+    for (;;) {
+      const peer = await this.#peer(region, deadline);
+      // Held only while a peer is being asked: nobody else hears of a write that reaches no peer.
+      const release = await this.#locks.take(this.#head.keyText(key), region);
+      if (!release) {
+        await this.#majority(region, deadline, () => undefined);
+        throw new ServiceError(400, {
+          __type: `${NAMESPACE}#ReplicatedWriteConflictException`,
+          message:
+            'The request was rejected because one or more items in the request are being modified by a request in another Region.',
+        });
+      }
+      try {
+        if (await this.#ask(region, peer, () => true))
+          return await this.#commit(region, operation, parsed, key, [region, peer], returnOld);
+      } finally {
+        release();
+      }
     }
   }
 
@@ -184,17 +185,28 @@ export class ReplicatedTable {
     ]);
   }
 
-  /** A round trip to the nearest peer in reach; `ask` runs there, half-way. Tries others until the deadline. */
-  async #majority<T>(region: string, deadline: number, ask: (peer: string) => T): Promise<T> {
+  /** What the nearest peer in reach knows. Tries others until the deadline. */
+  async #majority<T>(region: string, deadline: number, know: () => T): Promise<T> {
     for (;;) {
-      const peer = await this.#links.until(() => this.#nearestPeer(region), deadline - Date.now());
-      if (!peer) throw await this.#refusal(region, deadline);
-      await this.#links.travel(region, peer);
-      if (!this.#connected(region, peer)) continue;
-      const answer = ask(peer);
-      await this.#links.travel(peer, region);
-      if (this.#connected(region, peer)) return answer;
+      const answer = await this.#ask(region, await this.#peer(region, deadline), () => ({ known: know() }));
+      if (answer) return answer.known;
     }
+  }
+
+  /** The nearest peer in reach, now or before the deadline. */
+  async #peer(region: string, deadline: number): Promise<string> {
+    const peer = await this.#links.until(() => this.#nearestPeer(region), deadline - Date.now());
+    if (peer) return peer;
+    throw await this.#refusal(region, deadline);
+  }
+
+  /** A round trip; `there` runs half-way. Undefined when the link broke under way. */
+  async #ask<T>(region: string, peer: string, there: () => T): Promise<T | undefined> {
+    await this.#links.travel(region, peer);
+    if (!this.#connected(region, peer)) return undefined;
+    const answer = there();
+    await this.#links.travel(peer, region);
+    return this.#connected(region, peer) ? answer : undefined;
   }
 
   #nearestPeer(region: string): string | undefined {
