@@ -2,9 +2,10 @@
 // line. Exit code 0 all targets met, 1 one was missed, 2 a name that is none.
 import { type Benchmark, type Summary, summarize } from './benchmark.ts';
 import { clientBenchmark } from './client.ts';
+import { queueBenchmark } from './queue.ts';
 import { tailBenchmark } from './tail.ts';
 
-const BENCHMARKS: readonly Benchmark[] = [clientBenchmark, tailBenchmark];
+const BENCHMARKS: readonly Benchmark[] = [clientBenchmark, tailBenchmark, queueBenchmark];
 
 async function bench(names: readonly string[]): Promise<number> {
   const unknown = names.find((name) => !BENCHMARKS.some((it) => it.name === name));
