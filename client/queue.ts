@@ -10,11 +10,12 @@ export type QueueFileOptions = Partial<QueueOptions> & SqliteDiskOptions & { rea
 const random = (bytes: number) => randomBytes(bytes).toString('hex');
 
 /**
- * Opens or makes the queue file `path`; `<path>-wal`, `<path>-mark` and `<path>-reserve` belong to it. What waited in
+ * Opens or makes the queue file `path`; `<path>-wal`, `<path>-mark` and `<path>-reserve` belong
+ * to it. What waited in
  * it waits again (`recovered`). Restoring a memory snapshot of a running process is not supported.
  * @throws QueueLockedError when it is open elsewhere
  * @throws QueueVersionError when a later release made it
- * @throws QueueCorruptError when it is not what was acknowledged; nothing is changed then
+ * @throws QueueCorruptError when it is not what was acknowledged; its content is left as it is then
  * @throws QueueDiskError, QueueFullError when the disk fails or is full
  */
 export function openQueueFile({ path, ...options }: QueueFileOptions): Queue {

@@ -85,6 +85,8 @@ export interface QueueDisk {
   writeMark(slot: number, text: string, durable: boolean): void;
   /** Damage of the structure below the rows. */
   check(): readonly Finding[];
+  /** The content is proved: what was kept of it for a recovery by hand may go. Before the first commit. */
+  accept(): void;
   /** Gives free pages back to the file system. */
   shrink(): void;
   /** The disk is so full that the room kept back is in use: what is only kept should go. */

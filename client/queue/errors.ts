@@ -9,7 +9,7 @@ export interface Finding {
   readonly what: string;
 }
 
-/** The file is not what was acknowledged. The queue refuses to run on it; nothing was changed. */
+/** The file is not what was acknowledged. The queue refuses to run on it and leaves its content as it is. */
 export class QueueCorruptError extends EdenFieldError {
   readonly code = 'QUEUE_CORRUPT';
   readonly retryable = false;
@@ -20,7 +20,7 @@ export class QueueCorruptError extends EdenFieldError {
     const [first, ...others] = findings;
     const also = others.length > 0 ? ` (and ${others.length} more findings)` : '';
     super(
-      `${path} is damaged: ${first?.where}: ${first?.what}${also}. Nothing was changed. ` +
+      `${path} is damaged: ${first?.where}: ${first?.what}${also}. Its content was left as it is. ` +
         'recoverQueueFile(path, newPath) writes what can be saved to a new file and lists what cannot',
       options,
     );

@@ -4,7 +4,7 @@
 // rewrites, carries the sum of all seals: an old copy of a page is damage too, though each of its rows looks right.
 import { hash } from 'node:crypto';
 import type { RejectedReason } from '../../protocol/verdicts.ts';
-import type { Clock, Version } from '../../protocol/versions.ts';
+import { CLOCK_ZERO, type Clock, type Version } from '../../protocol/versions.ts';
 import type { GroupRow, OutcomeRow, RecordRow, StateRow } from './disk.ts';
 
 /** `PRAGMA user_version` of the file. */
@@ -134,6 +134,22 @@ export interface QueueState {
   readonly tail: { readonly position: number; readonly link: string };
   readonly head: { readonly position: number; readonly link: string };
   readonly sums: { readonly groups: SealSum; readonly outcomes: SealSum; readonly records: SealSum };
+}
+
+/** Of a file nothing was committed to yet. */
+export function newState(fileId: string): QueueState {
+  return {
+    commit: 0,
+    fileId,
+    clock: CLOCK_ZERO,
+    offsetMs: 0,
+    restoreEpoch: 0,
+    cursor: null,
+    resync: { number: 0, active: false },
+    tail: { position: 0, link: CHAIN_START },
+    head: { position: 0, link: CHAIN_START },
+    sums: { groups: NO_SEALS, outcomes: NO_SEALS, records: NO_SEALS },
+  };
 }
 
 export function stateRowOf(state: QueueState): StateRow {

@@ -2,7 +2,6 @@
 // decided by the pure parts beside this one, written in one commit, and only then believed.
 import type { PullResponse } from '../../protocol/messages.ts';
 import type { Json, Operation } from '../../protocol/operations.ts';
-import { CLOCK_ZERO } from '../../protocol/versions.ts';
 import { draftAppend, type Edit } from './append.ts';
 import type {
   Answer,
@@ -18,15 +17,7 @@ import type { QueueDisk } from './disk.ts';
 import { Draft } from './draft.ts';
 import { type Finding, QueueClosedError, QueueCorruptError, QueueFullError } from './errors.ts';
 import { FillWatch } from './fill-watch.ts';
-import {
-  CHAIN_START,
-  DROPPED,
-  type Line,
-  NO_SEALS,
-  parseLine,
-  type QueueState,
-  recordSealOf,
-} from './format.ts';
+import { DROPPED, type Line, newState, parseLine, recordSealOf } from './format.ts';
 import { InFlight } from './in-flight.ts';
 import { keyOf, Ledger } from './ledger.ts';
 import { lineReader, type ReadLines } from './lines.ts';
@@ -45,11 +36,12 @@ const KEPT_MS_MAX = 86_400_000;
 const KEPT_BYTES_MAX = 64 * 1024 ** 2;
 /**
  * Opens the queue on `disk`, proving every row of it.
- * @throws {@link QueueCorruptError} when it is damaged; nothing is changed then.
+ * @throws {@link QueueCorruptError} when it is damaged; its content is left as it is then.
  */
 export function openQueue(disk: QueueDisk, options: QueueOptions): Queue {
   const { ledger, findings } = load(disk);
   if (findings.length > 0) throw new QueueCorruptError(disk.path, findings);
+  disk.accept();
   return new Queue(disk, ledger, options);
 }
 
@@ -90,7 +82,12 @@ export class Queue {
     if (ledger === undefined) this.#mark.sync();
     if (ledger === undefined) this.#commit(new Draft(this.#ledger), true);
     this.#mark.sync();
-    this.compact();
+    try {
+      this.compact();
+    } catch (error) {
+      if (!(error instanceof QueueFullError)) throw error;
+      // On a full disk what is there can still be read, sent and settled.
+    }
   }
 
   get pending(): number {
@@ -185,7 +182,7 @@ export class Queue {
       lines: this.#lines,
       nowMs,
     });
-    if (verdicts.every(({ verdict }) => verdict === 'deferred')) return settlement;
+    if (!draft.hasChanges) return settlement;
     this.#draftRetention(draft, keptBytes, 0);
     this.#commit(draft, true);
     return settlement;
@@ -377,21 +374,6 @@ export class Queue {
   #refuseIfClosed(): void {
     if (this.#refusal !== undefined) throw this.#refusal;
   }
-}
-
-export function newState(fileId: string): QueueState {
-  return {
-    commit: 0,
-    fileId,
-    clock: CLOCK_ZERO,
-    offsetMs: 0,
-    restoreEpoch: 0,
-    cursor: null,
-    resync: { number: 0, active: false },
-    tail: { position: 0, link: CHAIN_START },
-    head: { position: 0, link: CHAIN_START },
-    sums: { groups: NO_SEALS, outcomes: NO_SEALS, records: NO_SEALS },
-  };
 }
 
 function asError(error: unknown): Error {

@@ -11,6 +11,7 @@ import {
   DROPPED,
   type Line,
   linkOf,
+  newState,
   type Outcome,
   outcomeSealOf,
   parseLine,
@@ -23,9 +24,9 @@ import {
 import { type Group, keyOf, Ledger } from './ledger.ts';
 import { isProved, rangeOf } from './lines.ts';
 import { highestMark } from './load.ts';
+import { LogCopy } from './log-copy.ts';
 import { MarkKeeper } from './mark.ts';
 import { MarkFile, syncDirectory } from './mark-file.ts';
-import { newState } from './queue.ts';
 import { type Salvage, salvageRows } from './salvage.ts';
 import { openSqliteDisk } from './sqlite-disk.ts';
 import { repairWal } from './wal-repair.ts';
@@ -72,15 +73,15 @@ export function recover(path: string, newPath: string, { now, random }: Recovery
     return rescue.report();
   } finally {
     for (const name of [copy, part])
-      for (const suffix of ['', '-wal', '-shm', '-journal', '-mark', '-reserve'])
+      for (const suffix of ['', '-wal', '-wal-copy', '-shm', '-journal', '-mark', '-reserve'])
         rmSync(name + suffix, { force: true });
   }
 }
 
 function copyDamaged(path: string, copy: string): void {
   copyFileSync(path, copy);
-  if (!existsSync(`${path}-wal`)) return;
-  const wal = repairWal(readFileSync(`${path}-wal`), PAGE_BYTES);
+  const log = LogCopy.of(path);
+  const wal = log && repairWal(readFileSync(log), PAGE_BYTES);
   if (wal !== undefined) writeFileSync(`${copy}-wal`, wal);
 }
 

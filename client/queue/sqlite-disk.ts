@@ -14,6 +14,7 @@ import {
   QueueVersionError,
 } from './errors.ts';
 import { FORMAT } from './format.ts';
+import { LogCopy } from './log-copy.ts';
 import { MarkFile, syncDirectory } from './mark-file.ts';
 import { ReserveFile, spaceAt } from './reserve-file.ts';
 
@@ -66,6 +67,7 @@ class SqliteDisk implements QueueDisk {
   readonly #db: DatabaseSync;
   readonly #mark: MarkFile;
   readonly #reserve: ReserveFile;
+  readonly #log: LogCopy;
   readonly #pragmas: string;
   /** Undefined until there are tables: the first commit makes them. */
   #statements: Statements | undefined;
@@ -80,12 +82,15 @@ class SqliteDisk implements QueueDisk {
       `PRAGMA wal_autocheckpoint = ${logPagesMax}; ` +
       (pagesMax === undefined ? '' : `PRAGMA max_page_count = ${pagesMax}`);
     this.#reserve = new ReserveFile(`${path}-reserve`, reserveBytes);
+    this.#log = new LogCopy(path);
+    this.#run('its log cannot be put back', () => this.#log.putBack());
     this.#db = this.#run('it cannot be opened', () => new DatabaseSync(path));
     try {
       this.#run('it cannot be opened', () => this.#lockAndCheck());
       this.#mark = this.#run('its mark cannot be opened', () => new MarkFile(`${path}-mark`));
     } catch (error) {
       this.#db.close();
+      if (!(error instanceof QueueLockedError)) this.#log.putBack();
       throw error;
     }
   }
@@ -151,6 +156,10 @@ class SqliteDisk implements QueueDisk {
       .map((what) => ({ where: 'pages', what }));
   }
 
+  accept(): void {
+    this.#run('the copy of its log cannot be removed', () => this.#log.drop());
+  }
+
   shrink(): void {
     this.#run('free pages cannot be given back', () => {
       if (this.#number('PRAGMA freelist_count') > FREE_PAGES_KEPT) this.#db.exec('PRAGMA incremental_vacuum');
@@ -164,6 +173,7 @@ class SqliteDisk implements QueueDisk {
   close(): void {
     this.#mark.close();
     this.#db.close();
+    this.#log.putBack();
   }
 
   #lockAndCheck(): void {
@@ -173,6 +183,7 @@ class SqliteDisk implements QueueDisk {
     if (statSync(this.path).size === 0)
       this.#db.exec('PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL');
     this.#db.exec('BEGIN EXCLUSIVE; COMMIT');
+    this.#log.take();
     const format = this.#number('PRAGMA user_version');
     if (format > FORMAT) throw new QueueVersionError(this.path, FORMAT, format);
     if (this.#number('SELECT count(*) FROM sqlite_schema') > 0) this.#use();

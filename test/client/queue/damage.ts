@@ -182,7 +182,8 @@ export function judge(specimen: Specimen, damages: Iterable<Damage>): Verdicts {
 }
 
 function lay(path: string, files: ReadonlyMap<string, Buffer>): void {
-  for (const suffix of ['', '-wal', '-mark', '-journal', '-shm']) rmSync(path + suffix, { force: true });
+  for (const suffix of ['', '-wal', '-wal-copy', '-mark', '-journal', '-shm'])
+    rmSync(path + suffix, { force: true });
   for (const [suffix, content] of files) writeFileSync(path + suffix, content);
 }
 

@@ -184,8 +184,9 @@ test('a damaged log loses no commit behind the damage to recovery by hand', asyn
   wal.write('X', wal.indexOf('payload 7 ') + 20);
   writeFileSync(`${copy}-wal`, wal);
   assert.throws(() => openQueueFile({ path: copy }), /was acknowledged, with operations up to 30/);
-  for (const suffix of ['', '-mark']) assert.ok(existsSync(copy + suffix));
-  writeFileSync(`${copy}-wal`, wal);
+  // Looking at it, twice, gave nothing up: SQLite would have removed the log with the commits behind the damage.
+  assert.throws(() => openQueueFile({ path: copy }), QueueCorruptError);
+  assert.deepEqual(readFileSync(`${copy}-wal`), wal);
   const recovery = recoverQueueFile(copy, `${path}.new`);
   assert.equal(recovery.pending + recovery.unproven, 30);
   assert.ok(recovery.unproven <= 1, `expected one operation unproved, got ${recovery.unproven}`);

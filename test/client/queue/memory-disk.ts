@@ -132,6 +132,8 @@ export class MemoryDisk implements QueueDisk {
     return [];
   }
 
+  accept(): void {}
+
   shrink(): void {}
 
   space(): DiskSpace | undefined {

@@ -153,7 +153,8 @@ class Bench {
     } catch (error) {
       this.wrong.push(`crash point ${crashPoint}: ${error}`);
     }
-    for (const suffix of ['', '-wal', '-mark', '-journal', '-shm']) rmSync(path + suffix, { force: true });
+    for (const suffix of ['', '-wal', '-wal-copy', '-mark', '-journal', '-shm'])
+      rmSync(path + suffix, { force: true });
   }
 
   clear(): void {
