@@ -27,10 +27,14 @@ export class LogCopy {
     rmSync(this.#copy, { force: true });
   }
 
-  /** With the database closed, or before it is opened. A copy is there only while the file is not proved. */
+  /** Before the database is opened: the process that should have put it back was killed. Others may be at work. */
+  putBackIfLost(): void {
+    if (existsSync(this.#copy) && !existsSync(this.#log)) renameSync(this.#copy, this.#log);
+  }
+
+  /** With the database closed. A copy is there only while the file is not proved. */
   putBack(): void {
-    if (!existsSync(this.#copy)) return;
-    if (existsSync(this.#log)) rmSync(this.#copy);
-    else renameSync(this.#copy, this.#log);
+    this.putBackIfLost();
+    this.drop();
   }
 }

@@ -83,7 +83,7 @@ class SqliteDisk implements QueueDisk {
       (pagesMax === undefined ? '' : `PRAGMA max_page_count = ${pagesMax}`);
     this.#reserve = new ReserveFile(`${path}-reserve`, reserveBytes);
     this.#log = new LogCopy(path);
-    this.#run('its log cannot be put back', () => this.#log.putBack());
+    this.#run('its log cannot be put back', () => this.#log.putBackIfLost());
     this.#db = this.#run('it cannot be opened', () => new DatabaseSync(path));
     try {
       this.#run('it cannot be opened', () => this.#lockAndCheck());

@@ -7,6 +7,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -187,6 +188,11 @@ test('a damaged log loses no commit behind the damage to recovery by hand', asyn
   // Looking at it, twice, gave nothing up: SQLite would have removed the log with the commits behind the damage.
   assert.throws(() => openQueueFile({ path: copy }), QueueCorruptError);
   assert.deepEqual(readFileSync(`${copy}-wal`), wal);
+  // Killed before it could put the log back: the next one does.
+  renameSync(`${copy}-wal`, `${copy}-wal-copy`);
+  assert.throws(() => openQueueFile({ path: copy }), QueueCorruptError);
+  assert.deepEqual(readFileSync(`${copy}-wal`), wal);
+  assert.equal(existsSync(`${copy}-wal-copy`), false);
   const recovery = recoverQueueFile(copy, `${path}.new`);
   assert.equal(recovery.pending + recovery.unproven, 30);
   assert.ok(recovery.unproven <= 1, `expected one operation unproved, got ${recovery.unproven}`);
