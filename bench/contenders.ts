@@ -3,18 +3,19 @@ import { Agent, request } from 'node:http';
 import { Session } from '../client/identity.ts';
 import { Requests } from '../client/requests.ts';
 import { HEADERS } from '../protocol/messages.ts';
-import type { BenchServer } from './server.ts';
+import { inPairs } from './benchmark.ts';
+import { type BenchServer, type ServerOptions, startServer } from './server.ts';
 
 const PATH = '/v1/records/bench/r1';
 const BODY = JSON.stringify({ text: 'a small record', tags: ['a', 'b'], count: 3 });
 
-export interface Contender {
+interface Contender {
   /** Resolves with the answer's status. */
   put(): Promise<number>;
   close(): Promise<void>;
 }
 
-export function bareClient({ port }: BenchServer, connections: number): Contender {
+function bareClient({ port }: BenchServer, connections: number): Contender {
   const agent = new Agent({ keepAlive: true, maxSockets: connections });
   const session = new Session();
   const answers = { bytes: 0 };
@@ -49,7 +50,7 @@ export function bareClient({ port }: BenchServer, connections: number): Contende
   };
 }
 
-export function libraryClient(
+function libraryClient(
   servers: readonly BenchServer[],
   connections: number,
 ): Contender & { readonly requests: Requests } {
@@ -70,12 +71,47 @@ export function libraryClient(
   };
 }
 
+interface Hammered {
+  readonly tookMs: number;
+  readonly latenciesMs: readonly number[];
+}
+
+/** The library, over two servers, and bare node:http, on the first of them, in turn. */
+export async function besideBare({
+  answers,
+  pairs,
+  requests,
+  atOnce,
+}: {
+  readonly answers: ServerOptions;
+  readonly pairs: number;
+  /** In each half of a pair. */
+  readonly requests: number;
+  readonly atOnce: number;
+}): Promise<{
+  /** Ours, and theirs. */
+  readonly pairs: readonly (readonly [Hammered, Hammered])[];
+  readonly attemptsPerOperation: number;
+}> {
+  const servers = [await startServer(answers), await startServer(answers)] as const;
+  const bare = bareClient(servers[0], atOnce);
+  const library = libraryClient(servers, atOnce);
+  try {
+    const measured = await inPairs(
+      pairs,
+      () => hammer(library, requests, atOnce),
+      () => hammer(bare, requests, atOnce),
+    );
+    const { attempts, operations } = library.requests.counts;
+    return { pairs: measured, attemptsPerOperation: attempts / operations };
+  } finally {
+    await Promise.all([bare.close(), library.close()]);
+    for (const { child } of servers) child.kill();
+  }
+}
+
 /** `count` requests, so many at a time; milliseconds each took, and all together. */
-export async function hammer(
-  contender: Contender,
-  count: number,
-  atOnce: number,
-): Promise<{ readonly tookMs: number; readonly latenciesMs: readonly number[] }> {
+async function hammer(contender: Contender, count: number, atOnce: number): Promise<Hammered> {
   const latenciesMs: number[] = [];
   const from = performance.now();
   let started = 0;

@@ -6,6 +6,7 @@ import { HistoryWriter, type OperationEntry } from './drills/history.ts';
 import { LibraryLoad } from './drills/library-load.ts';
 import { type FromLoad, type LoadOptions, PROGRESS_EVERY_MS, type ToLoad } from './drills/load-messages.ts';
 import { readBack } from './drills/read-back.ts';
+import { percentile } from './measuring.ts';
 
 function say(message: FromLoad): void {
   // The runner may just have gone; then this process is about to end too.
@@ -29,12 +30,11 @@ class Reports {
 
   send(): void {
     const dnsServedBy = this.#dnsServedBy;
-    const sorted = this.#latencies.sort((a, b) => a - b);
     say({
       type: 'progress',
       succeeded: this.#succeeded,
       failed: this.#failed,
-      latencyMsP95: sorted[Math.floor(sorted.length * 0.95)] ?? 0,
+      latencyMsP95: this.#latencies.length === 0 ? 0 : percentile(this.#latencies, 0.95),
       ...(dnsServedBy === undefined ? {} : { dnsServedBy }),
     });
     this.#latencies = [];

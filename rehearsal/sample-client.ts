@@ -4,6 +4,7 @@ import { Session } from '../client/identity.ts';
 import { Requests } from '../client/requests.ts';
 import { PATHS } from '../protocol/messages.ts';
 import { asVersion, type Version } from '../protocol/versions.ts';
+import { percentile } from './measuring.ts';
 import type { ClientSecond } from './supervisor/state.ts';
 
 /** First argument, as JSON. */
@@ -80,12 +81,11 @@ class SampleClient {
   takeSecond(): ClientSecond {
     const { latencies, gapMsMax, ...counts } = this.#second;
     this.#second = emptySecond();
-    latencies.sort((a, b) => a - b);
     return {
       at: Date.now(),
       ...counts,
-      latencyMsMedian: latencies[Math.floor(latencies.length / 2)] ?? 0,
-      latencyMsMax: latencies.at(-1) ?? 0,
+      latencyMsMedian: latencies.length === 0 ? 0 : percentile(latencies, 0.5),
+      latencyMsMax: Math.max(0, ...latencies),
       gapMsMax: Math.max(gapMsMax, performance.now() - this.#lastSuccessAt),
     };
   }

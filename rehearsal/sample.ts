@@ -1,10 +1,11 @@
 // Starts the sample client in a process of its own, as a real client would be, and hears what it sees.
 
+import { preciseNow } from './measuring.ts';
 import type { FromSampleClient, SampleClientOptions } from './sample-client.ts';
 import type { Children } from './supervisor/children.ts';
 import type { Rehearsal, RunningRegion } from './supervisor/rehearsal.ts';
 import type { ClientSecond } from './supervisor/state.ts';
-import { preciseNow, type Timeline } from './supervisor/timeline.ts';
+import type { Timeline } from './supervisor/timeline.ts';
 
 /** Enough to see, little enough for a busy laptop. */
 const REQUESTS_PER_SECOND = 20;

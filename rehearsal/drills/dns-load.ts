@@ -1,10 +1,11 @@
 // A client that knows one name: it asks the resolver, keeps the answer for its TTL, and goes where that leads. It reads
 // records the other client wrote, has no second place to go and tries nothing twice.
 import { Agent } from 'node:http';
+import { preciseNow } from '../measuring.ts';
 import type { OperationEntry } from './history.ts';
 import { pathOf } from './library-load.ts';
 import type { LoadOptions } from './load-messages.ts';
-import { atPace, preciseNow } from './pace.ts';
+import { atPace } from './pace.ts';
 import { getPlainly } from './plain-http.ts';
 
 const TIMEOUT_MS = 5_000;

@@ -5,13 +5,12 @@ import type { Answer } from '../../client/operation.ts';
 import { Requests } from '../../client/requests.ts';
 import { HEADERS, PATHS } from '../../protocol/messages.ts';
 import { isVersion, type Version } from '../../protocol/versions.ts';
+import { preciseNow, RECEIVED_AT_HEADER } from '../measuring.ts';
 import type { AttemptEntry, OperationEntry } from './history.ts';
 import type { LoadOptions } from './load-messages.ts';
-import { atPace, preciseNow, seededRandom } from './pace.ts';
+import { atPace, seededRandom } from './pace.ts';
 
 export const COLLECTION = 'drill';
-/** Of the rehearsal's fronts: when they received the request, Unix ms. */
-const RECEIVED_AT_HEADER = 'x-rehearsal-received-at';
 
 type Outcome = Omit<OperationEntry, 'client' | 'operation' | 'key' | 'scheduledAt' | 'endedAt'>;
 

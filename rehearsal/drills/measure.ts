@@ -1,4 +1,5 @@
 // From a history to numbers. Pure: the same history always gives the same ones.
+import { percentile } from '../measuring.ts';
 import type { OperationEntry } from './history.ts';
 
 export interface MeasureInput {
@@ -126,8 +127,3 @@ function dnsOutageMsOf(dns: readonly OperationEntry[], { faultAt, region }: Meas
 
 /** An answer on its way when the fault struck still arrives. */
 const IN_FLIGHT_MS = 1_000;
-
-function percentile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length * share)] ?? Number.NaN;
-}

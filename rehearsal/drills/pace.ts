@@ -1,10 +1,6 @@
 // An open loop: calls at fixed moments, whatever became of the earlier ones. A process that was late makes up for it
 // at once and every call keeps the moment it was meant for, so that a stall is measured instead of left out.
-
-/** Unix ms with fractions. */
-export function preciseNow(): number {
-  return performance.timeOrigin + performance.now();
-}
+import { preciseNow } from '../measuring.ts';
 
 /** Calls `act` with the moment each call was meant for, Unix ms; stops when the returned function is called. */
 export function atPace(perSecond: number, act: (scheduledAt: number) => void): () => void {

@@ -3,13 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../../config/config.ts';
+import { preciseNow } from '../measuring.ts';
 import { Children } from '../supervisor/children.ts';
 import { type OperationEntry, readHistory } from './history.ts';
 import { judge, type TargetResult } from './judge.ts';
 import { type MissingWrite, PROGRESS_EVERY_MS, type Progress } from './load-messages.ts';
 import { LoadProcess } from './load-process.ts';
 import { type Measurements, measure } from './measure.ts';
-import { preciseNow } from './pace.ts';
 import type { Scenario, Variant } from './scenario.ts';
 import { DrillError, type DrilledSystem } from './system.ts';
 

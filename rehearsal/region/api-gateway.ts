@@ -6,6 +6,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { ServiceError } from '../aws/service-error.ts';
+import { RECEIVED_AT_HEADER } from '../measuring.ts';
 import { Authorizers, type Invoke } from './api-gateway-authorizer.ts';
 import {
   type GatewayRequest,
@@ -23,9 +24,6 @@ import type { InvokeResult } from './lambda.ts';
 /** https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html */
 const PAYLOAD_BYTES_MAX = 10 * 1024 * 1024;
 const IDLE_CONNECTION_MS = 310_000;
-
-/** When the front had the whole head of the request, in Unix ms with fractions. */
-export const RECEIVED_AT_HEADER = 'x-rehearsal-received-at';
 
 /** One request, once it is answered. */
 export interface Answered {

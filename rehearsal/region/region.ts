@@ -5,6 +5,7 @@
 import { readDeployment } from '../assembly/assembly.ts';
 import { substitute } from '../assembly/substitutions.ts';
 import { Iam } from '../aws/iam.ts';
+import { preciseNow } from '../measuring.ts';
 import type {
   FromRegionProcess,
   MetricPoint,
@@ -54,7 +55,7 @@ class Reports {
     const counts = [...this.#traffic.values()];
     send({
       type: 'traffic',
-      at: performance.timeOrigin + performance.now(),
+      at: preciseNow(),
       served: counts.reduce((sum, { served }) => sum + served, 0),
       errors: counts.reduce((sum, { errors }) => sum + errors, 0),
       byResource: Object.fromEntries(this.#traffic),

@@ -2,11 +2,12 @@
 // resolver that can be asked, and an eye on the failover name whose answer everybody wants to know.
 
 import { AlarmBoard } from '../cloudwatch.ts';
+import { preciseNow } from '../measuring.ts';
 import type { Cleanup } from '../supervisor/cleanup.ts';
 import type { Network } from '../supervisor/network.ts';
 import { serveNear } from '../supervisor/ports.ts';
 import type { FailoverAnswer } from '../supervisor/state.ts';
-import { preciseNow, type Timeline } from '../supervisor/timeline.ts';
+import type { Timeline } from '../supervisor/timeline.ts';
 import type { Topology } from '../supervisor/topology.ts';
 import { probeEndpoint } from './health-checks.ts';
 import { createResolver } from './resolver.ts';

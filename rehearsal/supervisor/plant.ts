@@ -2,6 +2,7 @@
 // clients and Route 53's checkers.
 
 import { type Credentials, credentialsOf, OPERATOR } from '../aws/credentials.ts';
+import { preciseNow } from '../measuring.ts';
 import type { Child, Children } from './children.ts';
 import type { Cleanup } from './cleanup.ts';
 import type { AwsProcessOptions, FromAwsProcess, MetricPoint, ToAwsProcess } from './messages.ts';
@@ -10,7 +11,7 @@ import { openTable } from './open-table.ts';
 import { freePort } from './ports.ts';
 import { RegionRunner } from './region-runner.ts';
 import { roundTripMs } from './round-trips.ts';
-import { preciseNow, type Timeline } from './timeline.ts';
+import type { Timeline } from './timeline.ts';
 import type { PlannedRegion, Topology } from './topology.ts';
 
 export interface PlantOptions {

@@ -4,6 +4,7 @@ import { type Deployment, readDeployment } from '../assembly/assembly.ts';
 import { assemblyOf } from '../assembly/synthesis.ts';
 import type { Credentials } from '../aws/credentials.ts';
 import { createConsole } from '../console/server.ts';
+import { preciseNow } from '../measuring.ts';
 import { alarmsOf, startDns } from '../route53/dns.ts';
 import { startSampleClient } from '../sample.ts';
 import { Children } from './children.ts';
@@ -16,7 +17,7 @@ import { serveNear } from './ports.ts';
 import { FaultRefused } from './region-runner.ts';
 import { STAGE_DEFAULT, stageConfig } from './stage.ts';
 import type { ClientSecond, Fault, RehearsalEvent, RehearsalState } from './state.ts';
-import { preciseNow, Timeline } from './timeline.ts';
+import { Timeline } from './timeline.ts';
 import { notRehearsedIn, type PlannedRegion, readTopology } from './topology.ts';
 
 export { FaultRefused };

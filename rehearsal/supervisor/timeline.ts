@@ -28,8 +28,3 @@ export class Timeline {
     return () => this.#listeners.delete(listener);
   }
 }
-
-/** Unix milliseconds with fractions, from a clock that never goes back. */
-export function preciseNow(): number {
-  return performance.timeOrigin + performance.now();
-}

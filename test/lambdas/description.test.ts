@@ -2,7 +2,7 @@
 // of the protocol is described, and every described one is produced here or by the gateway in front. That real answers
 // are as described is checked on each one of them, in all tests of handlers (functions.ts).
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { healthRoutes } from '../../lambdas/routes/health.ts';
 import { pullRoutes } from '../../lambdas/routes/pull.ts';
 import { pushRoutes } from '../../lambdas/routes/push.ts';
@@ -12,7 +12,6 @@ import { PROBLEMS } from '../../protocol/errors.ts';
 import * as limits from '../../protocol/limits.ts';
 import { HEADERS, PATHS, SCOPES } from '../../protocol/messages.ts';
 import * as names from '../../protocol/names.ts';
-import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
 import {
   child,
   DESCRIPTION,
@@ -21,19 +20,10 @@ import {
   isDescribed,
   type Node,
 } from './description.ts';
-import { Device, EPOCH, Functions, openTable, type Reply } from './functions.ts';
+import { Device, EPOCH, Functions, openFunctions, type Reply } from './functions.ts';
 
-let running: RunningTable;
-let functions: Functions;
-before(async () => {
-  running = await openTable();
-  functions = new Functions({ running });
-  await functions.open();
-});
-after(async () => {
-  functions.close();
-  await running.close();
-});
+const functions = await openFunctions();
+const { running } = functions;
 
 /** Schema of every described problem, by its code. */
 const problems = new Map<string, Node>();

@@ -1,7 +1,9 @@
 // The functions of a region on a table of the rehearsal, called with API Gateway's events. Every answer is held to
 // docs/openapi.yaml on its way out. Time can be moved; everything else is as deployed.
+
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { after } from 'node:test';
 import { PutItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { createStampClock } from '../../lambdas/core/clock.ts';
 import { httpHandler, type ProxyEvent, type Routes } from '../../lambdas/http.ts';
@@ -89,6 +91,18 @@ export interface FunctionsOptions {
   readonly resolveConflict?: ResolveConflict;
   /** Stands between the functions and the table. */
   readonly wrap?: (store: Store) => Store;
+}
+
+/** Functions on a table of their own, opened; closed after the tests of the file that asks. */
+export async function openFunctions(): Promise<Functions> {
+  const running = await openTable();
+  const functions = new Functions({ running });
+  await functions.open();
+  after(async () => {
+    functions.close();
+    await running.close();
+  });
+  return functions;
 }
 
 /** One execution environment of every function in a region. */

@@ -1,26 +1,15 @@
 // What comes in is read strictly: bodies that two readers could understand differently are refused, naming the place.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import fc from 'fast-check';
 import { contentOf } from '../../lambdas/core/canonical.ts';
 import { checkOperations } from '../../lambdas/core/operations.ts';
 import { parseStrictJson, StrictJsonError } from '../../lambdas/core/strict-json.ts';
 import { BATCH_OPERATIONS_MAX, BODY_BYTES_MAX, JSON_DEPTH_MAX } from '../../protocol/limits.ts';
-import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
 import { isDescribed } from './description.ts';
-import { Device, EPOCH, Functions, openTable } from './functions.ts';
+import { Device, EPOCH, openFunctions } from './functions.ts';
 
-let running: RunningTable;
-let functions: Functions;
-before(async () => {
-  running = await openTable();
-  functions = new Functions({ running });
-  await functions.open();
-});
-after(async () => {
-  functions.close();
-  await running.close();
-});
+const functions = await openFunctions();
 
 const SYNC = { 'eden-restore-epoch': String(EPOCH) };
 const put = (body: string | Uint8Array, headers = {}) =>

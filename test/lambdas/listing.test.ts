@@ -1,21 +1,9 @@
 // `GET /v1/records/{collection}`: pages of a collection, complete however one pages through them.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
-import { Functions, openTable } from './functions.ts';
+import { test } from 'node:test';
+import { openFunctions } from './functions.ts';
 
-let running: RunningTable;
-let functions: Functions;
-
-before(async () => {
-  running = await openTable();
-  functions = new Functions({ running });
-  await functions.open();
-});
-after(async () => {
-  functions.close();
-  await running.close();
-});
+const functions = await openFunctions();
 
 test('a listing returns every live record of the collection, page by page, and nothing else', async () => {
   const tenant = 'lister';

@@ -1,28 +1,17 @@
 // `GET /v1/sync/pull`: pages, cursors, the settle window, and that no change is ever missed.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { decodePullCursor, encodePullCursor } from '../../lambdas/core/cursors.ts';
 import { CURSOR_AGE_MS_MAX, FEED_SETTLE_MS, FEED_SHARDS } from '../../protocol/limits.ts';
 import type { Change } from '../../protocol/messages.ts';
 import type { Json, Operation } from '../../protocol/operations.ts';
 import type { Version } from '../../protocol/versions.ts';
-import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
-import { Device, EPOCH, Functions, openTable } from './functions.ts';
+import { Device, EPOCH, Functions, openFunctions, openTable } from './functions.ts';
 
-let running: RunningTable;
-let functions: Functions;
+const functions = await openFunctions();
+const { running } = functions;
 let tenants = 0;
 const newTenant = () => `t-${++tenants}`;
-
-before(async () => {
-  running = await openTable();
-  functions = new Functions({ running });
-  await functions.open();
-});
-after(async () => {
-  functions.close();
-  await running.close();
-});
 
 /** Pulls to the end of what is there. */
 async function pullAll(tenant: string, cursor?: string, limit = 100) {

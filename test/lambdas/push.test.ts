@@ -1,29 +1,18 @@
 // `POST /v1/sync/push`: what becomes of operations, sent once, twice, at once, too early, too late, on top of others'.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { createStampClock } from '../../lambdas/core/clock.ts';
 import { type Store, StoreUnavailableError } from '../../lambdas/store/store.ts';
 import { CLOCK_AHEAD_MS_MAX, OPERATION_AGE_MS_MAX } from '../../protocol/limits.ts';
 import type { Json } from '../../protocol/operations.ts';
 import type { Version } from '../../protocol/versions.ts';
-import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
-import { Device, EPOCH, Functions, openTable } from './functions.ts';
+import { Device, EPOCH, Functions, openFunctions } from './functions.ts';
 
-let running: RunningTable;
-let functions: Functions;
+const functions = await openFunctions();
+const { running } = functions;
 let tenants = 0;
 const newTenant = () => `t-${++tenants}`;
 const DAY_MS = 86_400_000;
-
-before(async () => {
-  running = await openTable();
-  functions = new Functions({ running });
-  await functions.open();
-});
-after(async () => {
-  functions.close();
-  await running.close();
-});
 
 const payloadOf = async (tenant: string, id: string): Promise<Json | undefined> => {
   const reply = await functions.record('GET', tenant, id);

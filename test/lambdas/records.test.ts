@@ -1,24 +1,13 @@
 // `/v1/records`: reads, keyed and conditional writes, and the statuses that verdicts become.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
-import { Device, Functions, openTable } from './functions.ts';
+import { test } from 'node:test';
+import { Device, Functions, openFunctions } from './functions.ts';
 
-let running: RunningTable;
-let functions: Functions;
+const functions = await openFunctions();
+const { running } = functions;
 let ids = 0;
 const newId = () => `r-${++ids}`;
 const TENANT = 'acme';
-
-before(async () => {
-  running = await openTable();
-  functions = new Functions({ running });
-  await functions.open();
-});
-after(async () => {
-  functions.close();
-  await running.close();
-});
 
 type Headers = Readonly<Record<string, string>>;
 const put = (id: string, body: object | number | string, headers: Headers = {}, on = functions) =>
