@@ -5,6 +5,7 @@ import type { Version } from './versions.ts';
 
 export const STATE = 'STATE';
 export const FEED_INDEX = 'feed';
+export const TOMBSTONE_INDEX = 'tombstones';
 
 export const ATTRIBUTES = {
   pk: 'pk',
@@ -18,6 +19,14 @@ export const ATTRIBUTES = {
   version: 'version',
   commitVersion: 'commitVersion',
   deleted: 'deleted',
+  /** How many audit entries the record has, the hash of the last, and those not yet trimmed as a list of their texts
+   * (PROTOCOL 2, 4.2); all absent on a record that never met a conflict. The outbox is absent when it is empty. */
+  auditSequence: 'auditSequence',
+  auditHead: 'auditHead',
+  outbox: 'outbox',
+  /** Index `tombstones`: on tombstones only, so that the sweeper finds them without a scan (PROTOCOL 7). */
+  sweepShard: 'sweepShard',
+  sweepOrder: 'sweepOrder',
 } as const;
 
 /** What index `feed` carries beside the keys; payloads come by consistent batch reads. */
@@ -40,10 +49,14 @@ export function settledAttribute(session: string): string {
 
 /** Spreads a tenant's records evenly; FNV-1a over the key, so that a record never changes shard. */
 export function feedShardOf(key: RecordKey): string {
+  return feedShard(key.tenant, shardNumberOf(key));
+}
+
+function shardNumberOf(key: RecordKey): number {
   let hash = 0x811c9dc5;
   for (const char of recordPk(key))
     hash = Math.imul(hash ^ (char.codePointAt(0) as number), 0x01000193) >>> 0;
-  return feedShard(key.tenant, hash % FEED_SHARDS);
+  return hash % FEED_SHARDS;
 }
 
 export function feedShard(tenant: string, shard: number): string {
@@ -53,6 +66,15 @@ export function feedShard(tenant: string, shard: number): string {
 /** Order within a shard: (commit version, key), as one string (PROTOCOL 6.1). */
 export function feedOrderOf(commitVersion: Version, key: RecordKey): string {
   return `${commitVersion}#${key.collection}#${key.id}`;
+}
+
+/** Where a record's tombstone stands in index `tombstones`: over all tenants, ordered by commit version. */
+export function sweepShardOf(key: RecordKey): string {
+  return sweepShard(shardNumberOf(key));
+}
+
+export function sweepShard(shard: number): string {
+  return `T#${shard.toString(16)}`;
 }
 
 // Control items. None is a record: a restore skips them and no tenant can name them.

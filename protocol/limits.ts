@@ -12,6 +12,11 @@ export const JSON_DEPTH_MAX = 64;
 /** All `w#` attributes of an item together, names included (PROTOCOL 2). */
 export const SETTLED_BYTES_MAX = 32 * 1024;
 
+/** The outbox of an item: texts of its entries together. A losing payload above the second is put into the audit bucket
+ * first, and the entry carries its hash (PROTOCOL 2). */
+export const OUTBOX_BYTES_MAX = 64 * 1024;
+export const LOST_INLINE_BYTES_MAX = 16 * 1024;
+
 /** A version this far ahead of the server is refused as `clock_ahead` (PROTOCOL 3.3). */
 export const CLOCK_AHEAD_MS_MAX = 60_000;
 /** An operation older than this is refused as `too_old`; a replayed one gets two days more (PROTOCOL 3.3). */
@@ -19,6 +24,9 @@ export const OPERATION_AGE_MS_MAX = 90 * 86_400_000;
 export const REPLAYED_OPERATION_AGE_MS_MAX = 92 * 86_400_000;
 /** Tombstones, and sessions silent on a record, are kept this long (PROTOCOL 2, 7). */
 export const TOMBSTONE_AGE_MS_MIN = 93 * 86_400_000;
+
+/** Nothing is swept this long after a restore: what it brought back has not been replayed yet (PROTOCOL 7). */
+export const SWEEP_AFTER_RESTORE_MS = 86_400_000;
 
 /** The feed: index partitions a tenant, and how far behind now a checkpoint stays (PROTOCOL 6). */
 export const FEED_SHARDS = 16;

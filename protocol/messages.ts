@@ -1,4 +1,5 @@
 // The wire: paths, headers, bodies. `docs/openapi.yaml` describes the same and a test holds the two together.
+import type { AuditEntry } from './audit.ts';
 import type { Json, Operation } from './operations.ts';
 import type { Verdict } from './verdicts.ts';
 import type { Version } from './versions.ts';
@@ -9,6 +10,7 @@ export const PATHS = {
   description: '/openapi.yaml',
   records: '/v1/records/{collection}',
   record: '/v1/records/{collection}/{id}',
+  conflicts: '/v1/records/{collection}/{id}/conflicts',
   push: '/v1/sync/push',
   pull: '/v1/sync/pull',
 } as const;
@@ -73,6 +75,20 @@ export interface ListResponse {
   readonly records: readonly { readonly id: string; readonly version: Version; readonly payload: Json }[];
   /** Absent on the last page. */
   readonly cursor?: string;
+}
+
+/** A record's conflicts, the latest first. */
+export interface ConflictsResponse {
+  readonly conflicts: readonly Conflict[];
+  /** Absent on the last page. */
+  readonly cursor?: string;
+}
+
+export interface Conflict extends Omit<AuditEntry, 'record' | 'lost'> {
+  /** The entry's own hash: the chain's link. */
+  readonly hash: string;
+  /** What lost: its payload, fetched from the audit bucket where need be. Absent when it was a delete, or nothing. */
+  readonly lost?: Json;
 }
 
 export interface HealthResponse {

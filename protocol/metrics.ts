@@ -8,6 +8,8 @@ export const SERVICES = {
   sync: 'sync',
   authentication: 'authentication',
   observer: 'observer',
+  audit: 'audit',
+  maintenance: 'maintenance',
   deployment: 'deployment',
 } as const;
 
@@ -26,6 +28,15 @@ export const METRICS = {
   syncFailures: 'sync_failures',
   /** Edits that met a state their author had not seen. */
   conflicts: 'conflicts',
+  /** Votes that found no majority, so that nothing was written. */
+  votesUndecided: 'votes_undecided',
+  /** Answers given through another region's replica, because this region's failed or was slow. */
+  degraded: 'degraded',
+  /** Audit entries archived, and those that could not be. */
+  auditArchived: 'audit_archived',
+  auditFailures: 'audit_failures',
+  /** Tombstones removed. */
+  tombstonesSwept: 'tombstones_swept',
   /** Payloads that do not match their SHA-256. */
   dataCorruption: 'data_corruption',
   /** Write attempts refused because another region wrote the same item, or the table was busy. */

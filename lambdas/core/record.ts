@@ -1,4 +1,5 @@
 // A record as the table holds it, and an edit that wants to change it: what every decision here is made from.
+import { CHAIN_START } from '../../protocol/audit.ts';
 import type { RecordKey } from '../../protocol/names.ts';
 import type { Version } from '../../protocol/versions.ts';
 
@@ -19,7 +20,20 @@ export interface StoredRecord {
   readonly commitVersion: Version;
   readonly content: Content;
   readonly settled: ReadonlyMap<string, Settled>;
+  readonly audit: AuditState;
 }
+
+/** Where a record's audit trail stands. */
+export interface AuditState {
+  /** Entries so far; 0 when it never met a conflict. */
+  readonly sequence: number;
+  /** Hash of the last. */
+  readonly head: string;
+  /** Texts of those not trimmed yet, the oldest first; the last `outbox.length` of the chain. */
+  readonly outbox: readonly string[];
+}
+
+export const NO_AUDIT: AuditState = { sequence: 0, head: CHAIN_START, outbox: [] };
 
 /** An operation that passed validation, ready to be written. */
 export interface Edit {

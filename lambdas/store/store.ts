@@ -4,7 +4,7 @@ import { EdenFieldError } from '../../protocol/errors.ts';
 import type { RecordKey } from '../../protocol/names.ts';
 import type { Version } from '../../protocol/versions.ts';
 import type { Generation } from '../core/admission.ts';
-import type { Content, StoredRecord } from '../core/record.ts';
+import type { AuditState, Content, StoredRecord } from '../core/record.ts';
 import type { Routing } from '../core/routing.ts';
 import type { Beat, FeedStatus } from '../core/steadiness.ts';
 
@@ -21,6 +21,34 @@ export interface RecordWrite {
   readonly settles?: { readonly session: string; readonly sequence: number; readonly atMs: number };
   /** Sessions to forget, decided on the record as it was at `commitVersion`, which must still be stored. */
   readonly forget?: { readonly sessions: readonly string[]; readonly commitVersion: Version };
+  /** Written with it: the trail of a record that begins with an entry (PROTOCOL 7). @default none, or left as it is */
+  readonly audit?: AuditState;
+}
+
+/** What a vote decided, in one conditional write (PROTOCOL 4.2). */
+export interface DecisionWrite {
+  readonly key: RecordKey;
+  /** The commit version that was voted on, which must still be stored. */
+  readonly decidedOn: Version;
+  /** Stamped for this attempt, above `decidedOn`: a decision is a change, whoever won. */
+  readonly commitVersion: Version;
+  /** The edit, when it won; undefined when what is stored stays the state. */
+  readonly winner: { readonly version: Version; readonly content: Content } | undefined;
+  readonly settles: { readonly session: string; readonly sequence: number; readonly atMs: number };
+  /** As it is with the new entry. */
+  readonly audit: AuditState;
+  /** Sessions to forget in the same write. */
+  readonly forget: readonly string[];
+}
+
+/** One region's copy of a record, by a consistent read through that region's own endpoint (PROTOCOL 4.1). */
+export type Copy =
+  | { readonly region: string; readonly answered: true; readonly record: StoredRecord | undefined }
+  | { readonly region: string; readonly answered: false; readonly why: string };
+
+export interface Tombstone {
+  readonly key: RecordKey;
+  readonly commitVersion: Version;
 }
 
 export type WriteOutcome =
@@ -52,7 +80,19 @@ export interface FeedPage {
 export interface Store {
   /** @throws {RecordFullError} the item has no room for the write */
   write(write: RecordWrite): Promise<WriteOutcome>;
+  /** @throws {RecordFullError} */
+  decide(decision: DecisionWrite): Promise<WriteOutcome>;
   read(key: RecordKey): Promise<StoredRecord | undefined>;
+  /** All three, side by side. Never throws: a region that does not answer in time is a copy that did not answer. */
+  copies(key: RecordKey): Promise<readonly Copy[]>;
+  /** Drops all but `outbox` from the record's outbox, under "commit version unchanged" and without a new one (PROTOCOL
+   * 4.3). Returns false, and writes nothing, when it did change. */
+  trim(key: RecordKey, commitVersion: Version, outbox: readonly string[]): Promise<boolean>;
+  /** Those of a shard of index `tombstones` whose commit version is below `before`, oldest first: eventually consistent. */
+  tombstones(shard: number, before: Version, limit: number): Promise<readonly Tombstone[]>;
+  /** Removes a tombstone whose commit version is unchanged and whose outbox is empty (PROTOCOL 7); false when either is
+   * not so, and nothing was removed. */
+  sweep(tombstone: Tombstone): Promise<boolean>;
   /** Those that exist, by {@link recordPk}; fewer when `bytesMax` of payload are reached, in the order asked for. */
   readMany(
     keys: readonly RecordKey[],
