@@ -85,9 +85,13 @@ function stateOf({ version, deleted, sha256 }: AuditedState): AuditedState {
   return { version, deleted, ...(sha256 === undefined ? {} : { sha256 }) };
 }
 
+/** What an audit bucket holds: entries under the one, large losing payloads under the other. */
+export const ENTRIES_PREFIX = 'audit/';
+export const LOSING_PAYLOADS_PREFIX = 'losing-payloads/';
+
 /** Folder of a record's entries in an audit bucket; no name has a slash in it. */
 export function auditFolder({ tenant, collection, id }: RecordKey): string {
-  return `audit/${tenant}/${collection}/${id}/`;
+  return `${ENTRIES_PREFIX}${tenant}/${collection}/${id}/`;
 }
 
 /** Ten digits, so that a listing comes in order. */
@@ -107,7 +111,13 @@ export function parseAuditKey(
 
 /** A large losing payload, by its SHA-256. Put before the decision: left over from one that failed, it is harmless. */
 export function losingPayloadKey(tenant: string, sha256: string): string {
-  return `losing-payloads/${tenant}/${sha256}`;
+  return `${LOSING_PAYLOADS_PREFIX}${tenant}/${sha256}`;
+}
+
+/** SHA-256 of a losing payload that stands in the audit bucket instead of in its entry; undefined when none does. */
+export function lostElsewhere({ outcome, incoming, stored, lost }: AuditEntry): string | undefined {
+  if (lost !== undefined || outcome === 'base_missing') return undefined;
+  return (outcome === 'incoming' ? stored : incoming)?.sha256;
 }
 
 export interface BrokenLink {

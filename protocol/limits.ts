@@ -41,6 +41,9 @@ export const ANSWER_PAYLOAD_BYTES_MAX = 4 * 1024 * 1024;
 /** A listing page. */
 export const LIST_LIMIT_DEFAULT = 50;
 export const LIST_LIMIT_MAX = 100;
+/** A page of a record's conflicts: each may be an object of its own in the audit bucket, read one after the other. */
+export const CONFLICTS_LIMIT_DEFAULT = 20;
+export const CONFLICTS_LIMIT_MAX = 100;
 
 /** Feed heartbeats (PROTOCOL 6.2). */
 export const HEARTBEAT_EVERY_MS = 5_000;

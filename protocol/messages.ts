@@ -30,7 +30,8 @@ export const HEADERS = {
   region: 'eden-region',
   /** `true` on `/health` when this region is evacuated: use it last, but it still serves. */
   evacuated: 'eden-evacuated',
-  /** What is not as it should be about this answer, as `reason` or `reason; region=…`. */
+  /** What is not as it should be about this answer, as `reason; region=…`, several joined by commas. `replica`: that
+   * region's replica answered in place of this one's. `feed_unsteady`: that region's index may be incomplete. */
   degraded: 'eden-degraded',
 } as const;
 

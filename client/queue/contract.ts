@@ -54,6 +54,8 @@ export interface Batch {
   readonly operations: readonly Operation[];
   /** `collection/id` of each record touched. */
   readonly keys: ReadonlySet<string>;
+  /** Whether it is as large as the limits allow. */
+  readonly full: boolean;
 }
 
 export interface BatchLimits {

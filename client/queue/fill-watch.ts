@@ -5,15 +5,17 @@ import type { DiskSpace } from './disk.ts';
 const WARN_SHARE = 0.9;
 /** Below this it may warn again. */
 const CALM_SHARE = 0.85;
-/** Asking the file system at every commit would cost more than it tells. */
+/** Asking the file system at every commit would cost more than it tells; so many, or so much, may come in between. */
 const DISK_LOOK_COMMITS = 100;
+const DISK_LOOK_BYTES = 1024 ** 2;
 
 export class FillWatch {
   readonly #bytesMax: number;
   readonly #onWarning: ((warning: FillWarning) => void) | undefined;
   readonly #space: () => DiskSpace | undefined;
   readonly #warned = new Set<FillWarning['reason']>();
-  #looks = 0;
+  #commitsUnseen = DISK_LOOK_COMMITS;
+  #usedBytesSeen = 0;
 
   constructor(
     bytesMax: number,
@@ -28,7 +30,10 @@ export class FillWatch {
   look(usedBytes: number): void {
     if (this.#onWarning === undefined) return;
     this.#judge({ reason: 'limit', usedBytes, limitBytes: this.#bytesMax });
-    if (this.#looks++ % DISK_LOOK_COMMITS > 0) return;
+    const grownBytes = usedBytes - this.#usedBytesSeen;
+    if (this.#commitsUnseen++ < DISK_LOOK_COMMITS && grownBytes < DISK_LOOK_BYTES) return;
+    this.#commitsUnseen = 0;
+    this.#usedBytesSeen = usedBytes;
     const space = this.#space();
     if (space === undefined) return;
     const { freeBytes, totalBytes } = space;

@@ -9,6 +9,8 @@ import type { Waiting } from './waiting.ts';
 /** What an operation's line lacks of its JSON in a request: session, sequence and member names. */
 const OPERATION_JSON_BYTES = 200;
 
+const NONE: ReadonlySet<string> = new Set();
+
 export class InFlight {
   readonly #ledger: Ledger;
   readonly #operations = new Map<string, Waiting>();
@@ -25,13 +27,16 @@ export class InFlight {
   /** In order, replayed ones first; a key's operations are taken from its front without gaps. */
   next(limits: BatchLimits, operationOf: (waiting: Waiting) => Operation): Batch | undefined {
     const { operationsMax = BATCH_OPERATIONS_MAX, bytesMax = BODY_BYTES_MAX, excluded } = limits;
+    if (!this.#anyOpen(excluded)) return undefined;
     const taken: Waiting[] = [];
     const keys = new Set<string>();
     let bytes = OPERATION_JSON_BYTES;
+    let full = false;
     for (const waiting of this.#ledger.waiting) {
       if (this.#keys.has(waiting.key) || excluded?.has(waiting.key)) continue;
       bytes += waiting.bytes + OPERATION_JSON_BYTES;
-      if (taken.length > 0 && (bytes > bytesMax || taken.length >= operationsMax)) break;
+      full = taken.length > 0 && (bytes > bytesMax || taken.length >= operationsMax);
+      if (full) break;
       taken.push(waiting);
       keys.add(waiting.key);
     }
@@ -39,7 +44,18 @@ export class InFlight {
     const operations = taken.map(operationOf);
     for (const key of keys) this.#keys.add(key);
     for (const waiting of taken) this.#operations.set(nameOf(waiting.session, waiting.sequence), waiting);
-    return { operations, keys };
+    return { operations, keys, full: full || taken.length >= operationsMax };
+  }
+
+  /** Whether any key is neither in flight nor excluded. Without this look, long chains on a few keys would be walked to
+   * their ends for nothing each time. */
+  #anyOpen(excluded: ReadonlySet<string> = NONE): boolean {
+    const { waiting } = this.#ledger;
+    let open = waiting.keyCount;
+    if (open > this.#keys.size + excluded.size) return true;
+    for (const key of this.#keys) if (waiting.lastOf(key) !== undefined) open--;
+    for (const key of excluded) if (!this.#keys.has(key) && waiting.lastOf(key) !== undefined) open--;
+    return open > 0;
   }
 
   release({ keys, operations }: Batch): void {

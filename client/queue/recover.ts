@@ -28,10 +28,8 @@ import { LogCopy } from './log-copy.ts';
 import { MarkKeeper } from './mark.ts';
 import { MarkFile, syncDirectory } from './mark-file.ts';
 import { type Salvage, salvageRows } from './salvage.ts';
-import { openSqliteDisk } from './sqlite-disk.ts';
+import { openSqliteDisk, PAGE_BYTES } from './sqlite-disk.ts';
 import { repairWal } from './wal-repair.ts';
-
-const PAGE_BYTES = 4096;
 
 export interface Recovery {
   /** Operations proved intact that still wait; they keep session and sequence, so sending one twice does no harm. */

@@ -18,6 +18,12 @@ import { LogCopy } from './log-copy.ts';
 import { MarkFile, syncDirectory } from './mark-file.ts';
 import { ReserveFile, spaceAt } from './reserve-file.ts';
 
+/**
+ * A hundred small operations fill five pages of 4 KiB or three of 8, and every page of a commit costs two writes to the
+ * log and one out of it. Pages of 16 KiB cost one operation by itself more than they save (`npm run bench -- queue`).
+ */
+export const PAGE_BYTES = 8192;
+
 /** 'EdF1' */
 const APPLICATION_ID = 0x45644631;
 
@@ -39,7 +45,7 @@ const DAMAGED: readonly number[] = [1, 11, 19, 20, 24, 26];
 /** SQLite's answer to damage, and where to look. 20 findings tell as much as all. */
 const FINDINGS_MAX = 20;
 /** Free pages worth giving back: fewer are soon used again. */
-const FREE_PAGES_KEPT = 1_000;
+const FREE_PAGES_KEPT = 500;
 
 export interface SqliteDiskOptions {
   /**
@@ -48,9 +54,9 @@ export interface SqliteDiskOptions {
    * @default 8 MiB
    */
   readonly reserveBytes?: number;
-  /** Pages of 4 KiB in the log before it is written back into the database. @default 1,000 */
+  /** Pages of 8 KiB in the log before it is written back into the database. @default 500 */
   readonly logPagesMax?: number;
-  /** The most pages of 4 KiB the database may have; for tests of a full disk. @default no limit */
+  /** The most pages of 8 KiB the database may have; for tests of a full disk. @default no limit */
   readonly pagesMax?: number;
 }
 
@@ -74,7 +80,7 @@ class SqliteDisk implements QueueDisk {
 
   constructor(
     path: string,
-    { reserveBytes = 8 * 1024 ** 2, logPagesMax = 1_000, pagesMax }: SqliteDiskOptions,
+    { reserveBytes = 8 * 1024 ** 2, logPagesMax = 500, pagesMax }: SqliteDiskOptions,
   ) {
     this.path = path;
     this.#pragmas =
@@ -181,7 +187,7 @@ class SqliteDisk implements QueueDisk {
     // damaged, and these two count in a new one alone.
     this.#db.exec('PRAGMA locking_mode = EXCLUSIVE');
     if (statSync(this.path).size === 0)
-      this.#db.exec('PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL');
+      this.#db.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL`);
     this.#db.exec('BEGIN EXCLUSIVE; COMMIT');
     this.#log.take();
     const format = this.#number('PRAGMA user_version');

@@ -102,6 +102,11 @@ export class WaitingOperations {
     yield* this.#fresh;
   }
 
+  /** On how many keys any wait. */
+  get keyCount(): number {
+    return this.#lasts.size;
+  }
+
   /** The latest on the key. */
   lastOf(key: string): Waiting | undefined {
     return this.#lasts.get(key);
