@@ -32,6 +32,14 @@ export function readTableName(source: Source = process.env): string {
   return required(source, 'TABLE_NAME');
 }
 
+/** The audit bucket of every region, by region. */
+export function readAuditBuckets(source: Source = process.env): Readonly<Record<string, string>> {
+  const text = required(source, 'AUDIT_BUCKETS');
+  const buckets = parseJson('AUDIT_BUCKETS', text);
+  if (!isBuckets(buckets)) throw unusable('AUDIT_BUCKETS', '{"<region>":"<bucket>",…}', text);
+  return buckets;
+}
+
 /** ARN of the region's own key. */
 export function readKeyArn(source: Source = process.env): string {
   return required(source, 'KEY_ARN');
@@ -68,6 +76,15 @@ function isRegions(value: unknown): value is Place['regions'] {
     typeof value === 'object' &&
     value !== null &&
     ROLES.every((role) => role in value && typeof value[role as keyof typeof value] === 'string')
+  );
+}
+
+function isBuckets(value: unknown): value is Readonly<Record<string, string>> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    Object.keys(value).length > 0 &&
+    Object.values(value).every((bucket) => typeof bucket === 'string' && bucket !== '')
   );
 }
 

@@ -13,6 +13,7 @@ import { HEADERS, PATHS } from '../protocol/messages.ts';
 import { METRICS } from '../protocol/metrics.ts';
 import { TENANT_PATTERN } from '../protocol/names.ts';
 import { parseStrictJson, type StrictJson, StrictJsonError } from './core/strict-json.ts';
+import { type AnsweredElsewhere, duringRequest } from './elsewhere.ts';
 import type { Place } from './env.ts';
 import { StoreUnavailableError } from './store/store.ts';
 import type { Sample, Telemetry } from './telemetry.ts';
@@ -37,7 +38,7 @@ export interface ProxyEvent {
   readonly isBase64Encoded?: boolean;
 }
 
-export interface HttpRequest {
+export interface HttpRequest extends AnsweredElsewhere {
   readonly resource: string;
   readonly requestId: string;
   /** Unix ms when the function got it. */
@@ -115,10 +116,11 @@ export function httpHandler(
     const request = requestOf(event, now());
     let answer: HttpAnswer;
     try {
-      answer = await routeOf(routes, event)(request);
+      answer = await duringRequest(request, () => routeOf(routes, event)(request));
     } catch (error) {
       answer = problemAnswer(error, request, telemetry);
     }
+    if (request.elsewhere !== undefined) request.samples.push({ name: METRICS.degraded, value: 1 });
     const { status } = answer;
     const latency = {
       name: METRICS.latency,
@@ -152,6 +154,7 @@ function requestOf(event: ProxyEvent, receivedAtMs: number): HttpRequest {
     requestId: event.requestContext?.requestId ?? 'unknown',
     receivedAtMs,
     restoreEpoch: undefined,
+    elsewhere: undefined,
     samples: [],
     header: (name) => headers.get(name),
     query(name) {
@@ -240,9 +243,17 @@ function resultOf(answer: HttpAnswer, request: HttpRequest, place: Place): APIGa
     ...(request.restoreEpoch !== undefined && { [HEADERS.restoreEpoch]: String(request.restoreEpoch) }),
     ...(typeof body === 'object' && { 'content-type': 'application/json' }),
     ...answer.headers,
+    ...(request.elsewhere !== undefined && degradedBy(request.elsewhere, answer)),
   };
   const text = typeof body === 'object' ? JSON.stringify(body) : (body ?? '');
   return { statusCode: status, headers, body: text };
+}
+
+/** A list, since the route may have had its own reason. */
+function degradedBy(elsewhere: string, { headers }: HttpAnswer): Readonly<Record<string, string>> {
+  const own = headers?.[HEADERS.degraded];
+  const reason = `replica; region=${elsewhere}`;
+  return { [HEADERS.degraded]: own === undefined ? reason : `${own}, ${reason}` };
 }
 
 /** A route that answers `/ready` of whichever function it is part of. */

@@ -3,9 +3,9 @@ import { readKeyArn } from './env.ts';
 import { httpHandler } from './http.ts';
 import { createReadiness, readyRoutes, serviceChecks } from './readiness.ts';
 import { pullRoutes } from './routes/pull.ts';
-import { createService } from './service.ts';
+import { createServingService } from './service.ts';
 
-const service = createService('sync');
+const service = createServingService('sync');
 const checks = serviceChecks(service, { keyArn: readKeyArn(), writes: false });
 const readiness = createReadiness({ ...service, region: service.place.region, checks });
 

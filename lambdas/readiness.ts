@@ -74,9 +74,12 @@ export function createReadiness({
   };
 }
 
-/** What the functions behind the API depend on. `write` is left out for those that may not. */
+/**
+ * What the functions behind the API depend on, in their own region: that another region's replica would answer in its
+ * place does not make this one ready. `write` is left out for those that may not.
+ */
 export function serviceChecks(
-  { store, place, now }: Pick<Service, 'store' | 'place' | 'now'>,
+  { own, place, now }: Pick<Service, 'own' | 'place' | 'now'>,
   {
     keyArn,
     writes,
@@ -88,8 +91,8 @@ export function serviceChecks(
   },
 ): Readonly<Record<string, Check>> {
   return {
-    read: () => store.generation(),
-    ...(writes && { write: () => store.probe(place.region, now()) }),
+    read: () => own.generation(),
+    ...(writes && { write: () => own.probe(place.region, now()) }),
     key: (abortSignal) =>
       kms.send(new GenerateDataKeyCommand({ KeyId: keyArn, KeySpec: 'AES_256' }), { abortSignal }),
   };

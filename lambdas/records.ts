@@ -3,9 +3,9 @@ import { readKeyArn } from './env.ts';
 import { httpHandler } from './http.ts';
 import { createReadiness, readyRoutes, serviceChecks } from './readiness.ts';
 import { recordsRoutes } from './routes/records.ts';
-import { createService } from './service.ts';
+import { createVotingService } from './service.ts';
 
-const service = createService('api');
+const service = createVotingService('api');
 const checks = serviceChecks(service, { keyArn: readKeyArn(), writes: true });
 const readiness = createReadiness({ ...service, region: service.place.region, checks });
 

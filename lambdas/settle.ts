@@ -1,27 +1,17 @@
-// One operation to its verdict (PROTOCOL §3): a conditional write, and when its condition fails, what the stored item
-// says about why. Every attempt is admitted anew, stamped anew, and is one call.
-import { setTimeout as sleep } from 'node:timers/promises';
+// One operation to its verdict (PROTOCOL §3, §4): a conditional write, and when its condition fails, what the stored
+// item says about why, up to a vote of the replicas. Every attempt is admitted anew, stamped anew, and is one call.
 import { METRICS } from '../protocol/metrics.ts';
-import type { Verdict } from '../protocol/verdicts.ts';
+import type { DeferredReason, Verdict } from '../protocol/verdicts.ts';
 import { admit } from './core/admission.ts';
-import { type Attempt, firstAttempt, type NextStep, nextStep, nextStepWhenFull } from './core/attempts.ts';
+import { type Attempt, type Conflict, firstAttempt, nextStep, nextStepWhenFull } from './core/attempts.ts';
+import { recordRuling } from './core/audit.ts';
 import { isSettled } from './core/classify.ts';
 import { rejection } from './core/operations.ts';
-import type { Edit, StoredRecord } from './core/record.ts';
+import { type AuditState, type Edit, NO_AUDIT } from './core/record.ts';
 import { timelinessOf } from './core/timeliness.ts';
-import type { Service } from './service.ts';
+import type { Service, VotingService } from './service.ts';
 import { RecordFullError, StoreUnavailableError } from './store/store.ts';
-
-/** Decides an edit that met a state its author had not seen (PROTOCOL §4). */
-export type ResolveConflict = (edit: Edit, stored: StoredRecord) => Promise<Verdict>;
-
-/** Without a vote nothing is written, and the operation stays with its sender. */
-export const withoutVote: ResolveConflict = async ({ session, sequence }) => ({
-  session,
-  sequence,
-  verdict: 'deferred',
-  reason: 'no_quorum',
-});
+import { putToTheVote, refusable, type VoteOutcome } from './vote.ts';
 
 export interface Admitted {
   /** The epoch that the request was admitted under. */
@@ -44,82 +34,131 @@ const ATTEMPTS_MAX = 8;
 const BACKOFF_MS = { first: 20, max: 1_000 } as const;
 
 /** Never rejects: an operation that met trouble is `deferred`. */
-export async function settle(
-  edit: Edit,
-  admitted: Admitted,
-  service: Service,
-  resolveConflict: ResolveConflict = withoutVote,
-): Promise<Settlement> {
-  const { session, sequence } = edit;
+export async function settle(edit: Edit, admitted: Admitted, service: VotingService): Promise<Settlement> {
+  const { telemetry } = service;
+  const course: Course = { conflicted: false, undecided: false };
+  let settlement: Settlement | undefined;
   try {
-    const untimely = await judgeTime(edit, service);
-    if (untimely) return { verdict: untimely, created: false };
-
-    let attempt = firstAttempt(edit);
-    for (let tried = 0; tried < ATTEMPTS_MAX; tried += 1) {
-      if (!(await mayAttempt(admitted, service))) break;
-      const step = await tryOnce(edit, attempt, service);
-      if (step === 'written')
-        return {
-          verdict: { session, sequence, verdict: 'applied', version: edit.version },
-          created: attempt.creates,
-        };
-      if (step === 'refused') {
-        await backOff(tried, service);
-        continue;
-      }
-      if (step.kind === 'settle') return { verdict: step.verdict, created: false };
-      if (step.kind === 'conflict') {
-        service.telemetry.measure([{ name: METRICS.conflicts, value: 1 }]);
-        return { verdict: await resolveConflict(edit, step.stored), created: false };
-      }
-      if (step.seen) service.commits.observe(step.seen);
-      if (attempt.base !== undefined && step.attempt.base === undefined) logMissingBase(edit, service);
-      attempt = step.attempt;
-    }
+    settlement = await run(edit, admitted, service, course);
   } catch (error) {
-    // Whatever it is, it must not take the rest of a batch with it. What will not pass by itself is logged as an error:
-    // permissions, a missing table, an item that cannot be read.
-    const passes = error instanceof StoreUnavailableError && (error.retryable || error.mayHaveLanded);
-    if (passes)
-      service.telemetry.warn('an operation was deferred', { session, sequence, why: error.message });
-    else service.telemetry.error('an operation cannot be settled', error, { session, sequence });
+    logDeferred(edit, error, service);
   }
-  return {
-    verdict: { session, sequence, verdict: 'deferred', reason: 'store_unavailable' },
-    created: false,
-  };
+  // One conflict, however many rounds it took.
+  const { conflicted, undecided } = course;
+  if (conflicted) telemetry.measure([{ name: METRICS.conflicts, value: 1 }]);
+  if (settlement) return settlement;
+  if (undecided) telemetry.measure([{ name: METRICS.votesUndecided, value: 1 }]);
+  return { verdict: deferral(edit, undecided ? 'no_quorum' : 'store_unavailable'), created: false };
 }
 
-/** One call. Throws when it failed in a way that another attempt in this request does not mend. */
-async function tryOnce(
+/** What became of an operation on its way, beside its verdict. */
+interface Course {
+  /** It met a conflict, and that was decided or is still open. */
+  conflicted: boolean;
+  /** The last vote found no majority. */
+  undecided: boolean;
+}
+
+/** Undefined when no attempt settled it. */
+async function run(
   edit: Edit,
-  attempt: Attempt,
-  service: Service,
-): Promise<'written' | 'refused' | NextStep> {
-  const { store, commits, telemetry, now } = service;
+  admitted: Admitted,
+  service: VotingService,
+  course: Course,
+): Promise<Settlement | undefined> {
+  const untimely = await judgeTime(edit, service);
+  if (untimely) return { verdict: untimely, created: false };
+
+  const mayGoOn = () => mayAttempt(admitted, service);
+  let attempt = firstAttempt(edit);
+  let conflict: Conflict | undefined;
+  for (let tried = 0; tried < ATTEMPTS_MAX; tried += 1) {
+    if (!(await mayGoOn())) break;
+    const step: Step = conflict
+      ? await putToTheVote(conflict, { edit, attempt, service, mayAttempt: mayGoOn })
+      : await tryOnce(edit, attempt, service);
+    if (conflict) course.undecided = step.kind === 'undecided';
+    switch (step.kind) {
+      case 'written':
+        course.conflicted = step.baseMissing;
+        return { verdict: applied(edit), created: attempt.creates };
+      case 'decided':
+        return { verdict: step.verdict, created: step.created };
+      case 'settle':
+        // Settled by what is stored, not by a decision of this one.
+        course.conflicted = false;
+        return { verdict: step.verdict, created: false };
+      case 'refused':
+        await backOff(tried, service);
+        break;
+      case 'conflict':
+        course.conflicted = true;
+        conflict = step;
+        break;
+      case 'retry':
+        if (step.seen) service.commits.observe(step.seen);
+        attempt = step.attempt;
+        conflict = undefined;
+        break;
+      case 'outdated':
+        conflict = undefined;
+        break;
+      case 'undecided':
+        if (!step.moved) return undefined;
+        conflict = undefined;
+        break;
+      case 'over':
+        return undefined;
+    }
+  }
+  return undefined;
+}
+
+type Step =
+  /** `baseMissing`: as a new record, since the edit's base was gone (PROTOCOL 7). */
+  { readonly kind: 'written'; readonly baseMissing: boolean } | VoteOutcome;
+
+/** One call. Throws when it failed in a way that another attempt in this request does not mend. */
+async function tryOnce(edit: Edit, attempt: Attempt, service: Service): Promise<Step> {
+  const { store, commits, now } = service;
   const { key, version, content, session, sequence } = edit;
   const nowMs = now();
   const commitVersion = commits.stamp(nowMs);
+  const audit = trailOfMissingBase(edit, attempt, service, nowMs);
   try {
-    const outcome = await store.write({
-      key,
-      version,
-      content,
-      base: attempt.base,
-      commitVersion,
-      settles: { session, sequence, atMs: nowMs },
-      ...(attempt.forget && { forget: attempt.forget }),
-    });
-    if (outcome.written) return 'written';
-    return nextStep(edit, attempt, outcome.stored, commitVersion, now());
+    const outcome = await refusable(service, () =>
+      store.write({
+        key,
+        version,
+        content,
+        base: attempt.base,
+        commitVersion,
+        settles: { session, sequence, atMs: nowMs },
+        ...(attempt.forget && { forget: attempt.forget }),
+        ...(audit && { audit }),
+      }),
+    );
+    if (outcome === 'refused') return { kind: 'refused' };
+    if (!outcome.written) return nextStep(edit, attempt, outcome.stored, commitVersion, now());
+    if (audit) logMissingBase(edit, service);
+    return { kind: 'written', baseMissing: audit !== undefined };
   } catch (error) {
-    if (error instanceof RecordFullError)
-      return nextStepWhenFull(edit, attempt, await store.read(key), now());
-    if (!(error instanceof StoreUnavailableError && error.retryable)) throw error;
-    telemetry.measure([{ name: METRICS.storeRetries, value: 1 }]);
-    return 'refused';
+    if (!(error instanceof RecordFullError)) throw error;
+    return nextStepWhenFull(edit, attempt, await store.read(key), now());
   }
+}
+
+/** PROTOCOL 7: a base that is gone is a conflict to log, and the edit is written as a new record. */
+function trailOfMissingBase(
+  edit: Edit,
+  attempt: Attempt,
+  { place }: Service,
+  atMs: number,
+): AuditState | undefined {
+  if (edit.base === undefined || attempt.base !== undefined) return undefined;
+  const scene = { region: place.region, atMs };
+  const recorded = recordRuling(edit, { outcome: 'base_missing' }, NO_AUDIT, scene);
+  return recorded.kind === 'recorded' ? recorded.audit : undefined;
 }
 
 /** PROTOCOL 3.3. */
@@ -144,11 +183,31 @@ export async function mayAttempt(
   return admit(await generation.current(), restoreEpoch).kind === 'admitted';
 }
 
-export async function backOff(tried: number, { random }: Pick<Service, 'random'>): Promise<void> {
-  await sleep(random() * Math.min(BACKOFF_MS.max, BACKOFF_MS.first * 2 ** tried));
+export async function backOff(
+  tried: number,
+  { random, wait }: Pick<Service, 'random' | 'wait'>,
+): Promise<void> {
+  await wait(random() * Math.min(BACKOFF_MS.max, BACKOFF_MS.first * 2 ** tried));
 }
 
-/** PROTOCOL 7: a base that is gone is a conflict to log, and the edit is written as a new record. */
+function applied({ session, sequence, version }: Edit): Verdict {
+  return { session, sequence, verdict: 'applied', version };
+}
+
+function deferral({ session, sequence }: Edit, reason: DeferredReason): Verdict {
+  return { session, sequence, verdict: 'deferred', reason };
+}
+
+/**
+ * Whatever it is, it must not take the rest of a batch with it. What will not pass by itself is logged as an error:
+ * permissions, a missing table, an item that cannot be read.
+ */
+function logDeferred({ session, sequence }: Edit, error: unknown, { telemetry }: Service): void {
+  const passes = error instanceof StoreUnavailableError && (error.retryable || error.mayHaveLanded);
+  if (passes) telemetry.warn('an operation was deferred', { session, sequence, why: error.message });
+  else telemetry.error('an operation cannot be settled', error, { session, sequence });
+}
+
 function logMissingBase({ key, base, version }: Edit, { telemetry }: Service): void {
   telemetry.warn('the base of an edit is gone; written as a new record', {
     tenant: key.tenant,
@@ -157,5 +216,4 @@ function logMissingBase({ key, base, version }: Edit, { telemetry }: Service): v
     base: base ?? '',
     version,
   });
-  telemetry.measure([{ name: METRICS.conflicts, value: 1 }]);
 }

@@ -20,7 +20,15 @@ export type NextStep =
   | { readonly kind: 'settle'; readonly verdict: Verdict }
   /** The next commit stamp must be above `seen`, where something is stored. */
   | { readonly kind: 'retry'; readonly attempt: Attempt; readonly seen?: Version }
-  | { readonly kind: 'conflict'; readonly stored: StoredRecord };
+  | ({ readonly kind: 'conflict' } & Conflict);
+
+/** An edit met a state its author had not seen (PROTOCOL §4). */
+export interface Conflict {
+  /** `ALL_OLD`: what the vote is about. */
+  readonly stored: StoredRecord;
+  /** Sessions to drop together with the decision, so that this one can be remembered. */
+  readonly forget: readonly string[];
+}
 
 const NO_ROOM =
   `${SETTLED_SESSIONS_MAX} sessions have edited this record within 93 days, and each must be remembered: ` +
@@ -60,11 +68,18 @@ export function nextStep(
       return withRoom(edit, { ...attempt, base: finding.stored.version, creates }, finding.stored, nowMs);
     }
     case 'conflict':
-      // On its base after all: only the sessions to drop were out of date.
-      return finding.stored.version === attempt.base
-        ? withRoom(edit, attempt, finding.stored, nowMs)
-        : { kind: 'conflict', stored: finding.stored };
+      return nextStepInConflict(edit, attempt, finding.stored, nowMs);
   }
+}
+
+function nextStepInConflict(edit: Edit, attempt: Attempt, stored: StoredRecord, nowMs: number): NextStep {
+  // On its base after all: only the sessions to drop were out of date, or the base was gone and is back.
+  if (stored.version === attempt.base || stored.version === edit.base) {
+    const { version: base, content } = stored;
+    return withRoom(edit, { ...attempt, base, creates: content.deleted }, stored, nowMs);
+  }
+  const room = roomFor(edit.session, stored, nowMs);
+  return room.fits ? { kind: 'conflict', stored, forget: room.forget } : noRoom(edit);
 }
 
 /** After the item had no room. */
@@ -87,6 +102,7 @@ function withRoom(edit: Edit, attempt: Attempt, stored: StoredRecord, nowMs: num
   return { kind: 'retry', attempt: { ...attempt, forget }, seen: stored.commitVersion };
 }
 
-function noRoom(edit: Edit): NextStep {
+/** An item has no room for what one more edit leaves behind. */
+export function noRoom(edit: Edit): NextStep {
   return { kind: 'settle', verdict: rejection(edit, 'too_large', NO_ROOM) };
 }

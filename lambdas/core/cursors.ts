@@ -2,6 +2,7 @@
 // They name a tenant, so that one handed in with another tenant's token is noticed instead of skipping changes.
 import * as v from 'valibot';
 import { FEED_SHARDS } from '../../protocol/limits.ts';
+import type { RecordKey } from '../../protocol/names.ts';
 
 /** Where a puller stands. */
 export interface PullCursor {
@@ -23,6 +24,13 @@ export interface ListCursor {
   readonly after: string;
 }
 
+/** The entry of a record's audit trail that the next page begins with. */
+export interface ConflictsCursor {
+  readonly record: RecordKey;
+  readonly sequence: number;
+  readonly hash: string;
+}
+
 const text = v.pipe(v.string(), v.maxLength(400));
 const wholeNumber = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const pullSchema = v.tuple([
@@ -40,6 +48,15 @@ const listSchema = v.tuple([
   text,
   v.pipe(wholeNumber, v.maxValue(FEED_SHARDS - 1)),
   text,
+]);
+
+const conflictsSchema = v.tuple([
+  v.literal('conflicts1'),
+  text,
+  text,
+  text,
+  v.pipe(wholeNumber, v.minValue(1)),
+  v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
 ]);
 
 export function encodePullCursor(cursor: PullCursor): string {
@@ -64,6 +81,17 @@ export function decodeListCursor(cursor: string): ListCursor | undefined {
   if (!parsed.success) return undefined;
   const [, tenant, collection, shard, after] = parsed.output;
   return { tenant, collection, shard, after };
+}
+
+export function encodeConflictsCursor({ record, sequence, hash }: ConflictsCursor): string {
+  return encode(['conflicts1', record.tenant, record.collection, record.id, sequence, hash]);
+}
+
+export function decodeConflictsCursor(cursor: string): ConflictsCursor | undefined {
+  const parsed = v.safeParse(conflictsSchema, decode(cursor));
+  if (!parsed.success) return undefined;
+  const [, tenant, collection, id, sequence, hash] = parsed.output;
+  return { record: { tenant, collection, id }, sequence, hash };
 }
 
 function encode(value: readonly unknown[]): string {

@@ -12,6 +12,8 @@ export interface Policy {
   }[];
 }
 
+/** A `*` matches slashes too, so reading covers a record's conflicts.
+ * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html */
 const RECORDS = `${PATHS.records.replace('{collection}', '*')}`.slice(1);
 const SYNC = `${PATHS.push.replace('push', '*')}`.slice(1);
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {

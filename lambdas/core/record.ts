@@ -35,6 +35,11 @@ export interface AuditState {
 
 export const NO_AUDIT: AuditState = { sequence: 0, head: CHAIN_START, outbox: [] };
 
+/** One region's copy of a record, by a consistent read through that region's own endpoint (PROTOCOL 4.1). */
+export type Copy =
+  | { readonly region: string; readonly answered: true; readonly record: StoredRecord | undefined }
+  | { readonly region: string; readonly answered: false; readonly why: string };
+
 /** An operation that passed validation, ready to be written. */
 export interface Edit {
   readonly key: RecordKey;

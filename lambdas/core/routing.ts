@@ -10,3 +10,8 @@ export interface Routing {
 export function isEvacuated(routing: Routing | undefined, region: string, primaryRegion: string): boolean {
   return routing !== undefined && region === primaryRegion && routing.activeRegion !== region;
 }
+
+/** Where jobs that must run once run. Until something moved, that is the primary. */
+export function activeRegionOf(routing: Routing | undefined, primaryRegion: string): string {
+  return routing?.activeRegion ?? primaryRegion;
+}

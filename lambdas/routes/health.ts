@@ -1,5 +1,5 @@
 // `GET /health`: should traffic be sent here (DESIGN §4)? Looks at nothing but this process and a copy of the routing
-// state, since a dependency that the regions share must not turn both of them red.
+// state through the region's own replica, since a dependency that the regions share must not turn both of them red.
 import { HEADERS, type HealthResponse, PATHS } from '../../protocol/messages.ts';
 import { METRICS } from '../../protocol/metrics.ts';
 import { isEvacuated, type Routing } from '../core/routing.ts';
@@ -12,11 +12,11 @@ const COPY_MS_MAX = 5_000;
 const WAIT_MS_MAX = 500;
 
 export function healthRoutes({
-  store,
+  own,
   place,
   telemetry,
   now,
-}: Pick<Service, 'store' | 'place' | 'telemetry' | 'now'>): Routes {
+}: Pick<Service, 'own' | 'place' | 'telemetry' | 'now'>): Routes {
   /** The last value known, however old; undefined as long as there has never been one. */
   let routing: Routing | undefined;
   let readAt = Number.NEGATIVE_INFINITY;
@@ -24,7 +24,7 @@ export function healthRoutes({
 
   /** Brings the copy up to date; rejects when that fails. */
   function refresh(): Promise<void> {
-    reading ??= store
+    reading ??= own
       .routing()
       .then((read) => {
         routing = read ?? routing;

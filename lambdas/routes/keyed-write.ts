@@ -7,18 +7,17 @@ import { compareVersions, isVersion, type Version } from '../../protocol/version
 import { parseBase } from '../core/preconditions.ts';
 import type { Edit } from '../core/record.ts';
 import { type HttpAnswer, type HttpRequest, ProblemError } from '../http.ts';
-import type { Service } from '../service.ts';
-import { type Admitted, type ResolveConflict, type Settlement, settle } from '../settle.ts';
+import type { VotingService } from '../service.ts';
+import { type Admitted, type Settlement, settle } from '../settle.ts';
 
 export async function writeKeyed(
   write: Pick<Edit, 'key' | 'content'>,
   request: HttpRequest,
   admitted: Admitted,
-  service: Service,
-  resolveConflict: ResolveConflict,
+  service: VotingService,
 ): Promise<HttpAnswer> {
   const edit: Edit = { ...write, ...operationOf(request), replayed: false };
-  return answerOf(edit, await settle(edit, admitted, service, resolveConflict));
+  return answerOf(edit, await settle(edit, admitted, service));
 }
 
 function operationOf(request: HttpRequest): Pick<Edit, 'session' | 'sequence' | 'version' | 'base'> {
@@ -93,7 +92,7 @@ function answerOf({ key, content }: Edit, { verdict, created }: Settlement): Htt
 
 function whyDeferred({ reason }: Extract<Verdict, { verdict: 'deferred' }>): string {
   return reason === 'no_quorum'
-    ? 'the record was changed meanwhile and the replicas have not voted'
+    ? 'the record was changed meanwhile, and no two replicas agreed on which edit wins'
     : 'the data store did not answer: send the same key and version again';
 }
 

@@ -18,26 +18,51 @@ import { isSteady } from '../core/steadiness.ts';
 import { type HttpAnswer, type HttpRequest, ProblemError, type Routes } from '../http.ts';
 import { limitOf } from '../paging.ts';
 import type { Service } from '../service.ts';
+import type { ReplicaReads } from '../store/replicas.ts';
 import { wholeContent } from '../whole.ts';
 
 export function pullRoutes(service: Service): Routes {
-  const { store, place, now } = service;
   return {
     [`GET ${PATHS.pull}`]: async (request) => {
       const tenant = request.tenant();
       const limit = limitOf(request, PULL_LIMIT_DEFAULT, PULL_LIMIT_MAX);
       const cursor = cursorIn(request, tenant);
       const { restoreEpoch } = await admitRequest(request, service, { required: true });
-      // Before the first read of the feed: what is stamped from here on may not be in it yet.
-      const nowMs = now();
-      const pull = beginPull(cursor, { tenant, restoreEpoch, nowMs });
-      if (pull === 'expired')
-        throw new ProblemError('cursor_expired', 'the cursor is older than 90 days: pull without one');
-      if (!isSteady(await store.feedStatus(place.region), now()))
-        throw new ProblemError('feed_unsteady', `the feed of ${place.region} is not known to be complete`);
-      return readPage(pull, limit, request, service);
+      // An index is only as good as its own region's feed: both are asked of one replica, or another's are.
+      const answer = await service.atOneReplica((replica, region) =>
+        pullThrough(replica, region, { tenant, restoreEpoch, cursor, limit, request, now: service.now }),
+      );
+      if (answer) return answer;
+      throw new ProblemError(
+        'feed_unsteady',
+        `the feed of ${service.place.region} is not known to be complete`,
+      );
     },
   };
+}
+
+interface Asked {
+  readonly tenant: string;
+  readonly restoreEpoch: number;
+  readonly cursor: PullCursor | undefined;
+  readonly limit: number;
+  readonly request: HttpRequest;
+  readonly now: Service['now'];
+}
+
+/** A page through one region's replica; undefined when that region's feed is not known to be complete. */
+async function pullThrough(
+  replica: ReplicaReads,
+  region: string,
+  { tenant, restoreEpoch, cursor, limit, request, now }: Asked,
+): Promise<HttpAnswer | undefined> {
+  // Before the first read of the feed: what is stamped from here on may not be in it yet.
+  const nowMs = now();
+  const pull = beginPull(cursor, { tenant, restoreEpoch, nowMs });
+  if (pull === 'expired')
+    throw new ProblemError('cursor_expired', 'the cursor is older than 90 days: pull without one');
+  if (!isSteady(await replica.feedStatus(region), now())) return undefined;
+  return readPage(pull, limit, request, replica);
 }
 
 /** How often the shards are gone round for one page: few changes then come on one page, however few rows it may hold. */
@@ -48,14 +73,14 @@ interface PageRead extends ShardRead {
 }
 
 /** Reads of the feed that together hold at most `limit` rows. */
-async function readFeed(pull: Pull, limit: number, { store }: Service): Promise<readonly PageRead[]> {
+async function readFeed(pull: Pull, limit: number, replica: ReplicaReads): Promise<readonly PageRead[]> {
   const reads: PageRead[] = [];
   let at = pull;
   let left = limit;
   for (let round = 0; round < ROUNDS_MAX && left > 0 && !isComplete(at); round += 1) {
     const more = await Promise.all(
       sharesOf(at, left).map(async ({ shard, after, limit: share }): Promise<PageRead> => {
-        const { rows, next } = await store.feed({ tenant: pull.tenant, shard, after, limit: share });
+        const { rows, next } = await replica.feed({ tenant: pull.tenant, shard, after, limit: share });
         return {
           shard,
           keys: rows.map(({ key }) => key),
@@ -76,11 +101,11 @@ async function readPage(
   pull: Pull,
   limit: number,
   request: HttpRequest,
-  service: Service,
+  replica: ReplicaReads,
 ): Promise<HttpAnswer> {
-  const reads = await readFeed(pull, limit, service);
+  const reads = await readFeed(pull, limit, replica);
   const keys = reads.flatMap((read) => read.keys);
-  const { records, looked } = await service.store.readMany(keys, ANSWER_PAYLOAD_BYTES_MAX);
+  const { records, looked } = await replica.readMany(keys, ANSWER_PAYLOAD_BYTES_MAX);
   const changes: string[] = [];
   for (const key of keys.slice(0, looked)) {
     const record = records.get(recordPk(key));

@@ -1,4 +1,4 @@
-// `POST /v1/sync/push`: a batch of operations in, one verdict each out, in the order sent (PROTOCOL §3, 5.3).
+// `POST /v1/sync/push`: a batch of operations in, one verdict each out, in the order sent (PROTOCOL §3, §4, 5.3).
 import { BATCH_OPERATIONS_MAX } from '../../protocol/limits.ts';
 import { PATHS, type PushResponse } from '../../protocol/messages.ts';
 import { METRICS, verdictMetric } from '../../protocol/metrics.ts';
@@ -9,14 +9,14 @@ import { inChains } from '../core/chains.ts';
 import { type Checked, checkOperations } from '../core/operations.ts';
 import { pointerOf, type StrictJson, type Unstorable } from '../core/strict-json.ts';
 import { type HttpRequest, ProblemError, type Routes } from '../http.ts';
-import type { Service } from '../service.ts';
-import { type ResolveConflict, settle, withoutVote } from '../settle.ts';
+import type { VotingService } from '../service.ts';
+import { settle } from '../settle.ts';
 import type { Sample } from '../telemetry.ts';
 
 /** Keys written at once: enough to hide the way to the table, well below its 64 sockets. */
 const CHAINS_AT_ONCE = 32;
 
-export function pushRoutes(service: Service, resolveConflict: ResolveConflict = withoutVote): Routes {
+export function pushRoutes(service: VotingService): Routes {
   return {
     [`POST ${PATHS.push}`]: async (request) => {
       const tenant = request.tenant();
@@ -26,9 +26,7 @@ export function pushRoutes(service: Service, resolveConflict: ResolveConflict = 
       const verdicts = await inChains(checked, {
         keyOf: chainOf,
         run: async (entry) =>
-          entry.kind === 'rejected'
-            ? entry.verdict
-            : (await settle(entry.edit, admitted, service, resolveConflict)).verdict,
+          entry.kind === 'rejected' ? entry.verdict : (await settle(entry.edit, admitted, service)).verdict,
         stops: ({ verdict }) => verdict === 'deferred' || verdict === 'clock_ahead' || verdict === 'rejected',
         skip: (entry) => behind(entry),
         concurrencyMax: CHAINS_AT_ONCE,

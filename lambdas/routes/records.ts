@@ -8,7 +8,7 @@ import {
   LIST_LIMIT_MAX,
 } from '../../protocol/limits.ts';
 import { HEADERS, PATHS } from '../../protocol/messages.ts';
-import { COLLECTION_PATTERN, RECORD_ID_PATTERN, type RecordKey } from '../../protocol/names.ts';
+import type { RecordKey } from '../../protocol/names.ts';
 import type { Version } from '../../protocol/versions.ts';
 import { admitRequest } from '../admit.ts';
 import { contentOf } from '../core/canonical.ts';
@@ -20,22 +20,24 @@ import { isSteady } from '../core/steadiness.ts';
 import { pointerOf } from '../core/strict-json.ts';
 import { type HttpAnswer, type HttpRequest, ProblemError, type Routes } from '../http.ts';
 import { limitOf } from '../paging.ts';
-import type { Service } from '../service.ts';
-import { type ResolveConflict, withoutVote } from '../settle.ts';
+import type { Service, VotingService } from '../service.ts';
+import type { ReplicaReads } from '../store/replicas.ts';
 import type { FeedPage } from '../store/store.ts';
 import { wholeContent } from '../whole.ts';
+import { listConflicts } from './conflicts.ts';
 import { writeKeyed } from './keyed-write.ts';
+import { collectionIn, recordIn } from './record-path.ts';
 import { writeUnkeyed } from './unkeyed-write.ts';
 
-export function recordsRoutes(service: Service, resolveConflict: ResolveConflict = withoutVote): Routes {
+export function recordsRoutes(service: VotingService): Routes {
   const write = async (request: HttpRequest, content: (request: HttpRequest) => Content) => {
-    const key = recordKey(request);
+    const key = recordIn(request);
     const keyed =
       request.header(HEADERS.idempotencyKey) !== undefined || request.header(HEADERS.version) !== undefined;
     const admitted = await admitRequest(request, service, { required: false });
     const edit = { key, content: content(request) };
     return keyed
-      ? writeKeyed(edit, request, admitted, service, resolveConflict)
+      ? writeKeyed(edit, request, admitted, service)
       : writeUnkeyed(edit, request, admitted, service);
   };
   return {
@@ -43,11 +45,12 @@ export function recordsRoutes(service: Service, resolveConflict: ResolveConflict
     [`GET ${PATHS.records}`]: (request) => list(request, service),
     [`PUT ${PATHS.record}`]: (request) => write(request, payloadOf),
     [`DELETE ${PATHS.record}`]: (request) => write(request, () => ({ deleted: true })),
+    [`GET ${PATHS.conflicts}`]: (request) => listConflicts(request, service),
   };
 }
 
 async function get(request: HttpRequest, service: Service): Promise<HttpAnswer> {
-  const key = recordKey(request);
+  const key = recordIn(request);
   await admitRequest(request, service, { required: false });
   const record = await service.store.read(key);
   if (!record || record.content.deleted) throw new ProblemError('not_found', 'there is no such record');
@@ -73,14 +76,31 @@ const LIST_SHARDS_AT_ONCE = 4;
  * last seconds, and a record edited while somebody pages may come twice, but none that stays is left out.
  */
 async function list(request: HttpRequest, service: Service): Promise<HttpAnswer> {
-  const { store, place, now } = service;
   const tenant = request.tenant();
-  const collection = named(request, 'collection', COLLECTION_PATTERN);
+  const collection = collectionIn(request);
   const limit = limitOf(request, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX);
   const from = listCursorIn(request, tenant, collection);
   await admitRequest(request, service, { required: false });
-  const steady = isSteady(await store.feedStatus(place.region), now());
+  return service.atOneReplica(async (replica, region) => {
+    const steady = isSteady(await replica.feedStatus(region), service.now());
+    const page = await listPage({ tenant, collection, limit, from, request }, replica);
+    if (steady) return page;
+    return { ...page, headers: { ...page.headers, [HEADERS.degraded]: `feed_unsteady; region=${region}` } };
+  });
+}
 
+interface Asked {
+  readonly tenant: string;
+  readonly collection: string;
+  readonly limit: number;
+  readonly from: ListCursor;
+  readonly request: HttpRequest;
+}
+
+async function listPage(
+  { tenant, collection, limit, from, request }: Asked,
+  replica: ReplicaReads,
+): Promise<HttpAnswer> {
   const rows: { readonly key: RecordKey; readonly position: string; readonly shard: number }[] = [];
   /** Where the next page starts; undefined at the end. */
   let next: Omit<ListCursor, 'tenant' | 'collection'> | undefined = from;
@@ -92,7 +112,7 @@ async function list(request: HttpRequest, service: Service): Promise<HttpAnswer>
     );
     const pages: readonly FeedPage[] = await Promise.all(
       shards.map((shard) =>
-        store.feed({ tenant, shard, after: shard === first ? after : '', limit, collection }),
+        replica.feed({ tenant, shard, after: shard === first ? after : '', limit, collection }),
       ),
     );
     next = { shard: first + shards.length, after: '' };
@@ -107,7 +127,7 @@ async function list(request: HttpRequest, service: Service): Promise<HttpAnswer>
     if (next.shard >= FEED_SHARDS) next = undefined;
   }
 
-  const { records, looked } = await store.readMany(
+  const { records, looked } = await replica.readMany(
     rows.slice(0, limit).map(({ key }) => key),
     ANSWER_PAYLOAD_BYTES_MAX,
   );
@@ -123,10 +143,7 @@ async function list(request: HttpRequest, service: Service): Promise<HttpAnswer>
   const cursor = next ? `,"cursor":"${encodeListCursor({ tenant, collection, ...next })}"` : '';
   return {
     status: 200,
-    headers: {
-      'content-type': 'application/json',
-      ...(!steady && { [HEADERS.degraded]: `feed_unsteady; region=${place.region}` }),
-    },
+    headers: { 'content-type': 'application/json' },
     body: `{"records":[${found.join(',')}]${cursor}}`,
   };
 }
@@ -151,24 +168,6 @@ function payloadOf(request: HttpRequest): Content {
   const excess = payloadExcess(content);
   if (excess !== undefined) throw new ProblemError('too_large', excess);
   return content;
-}
-
-function recordKey(request: HttpRequest): RecordKey {
-  return {
-    tenant: request.tenant(),
-    collection: named(request, 'collection', COLLECTION_PATTERN),
-    id: named(request, 'id', RECORD_ID_PATTERN),
-  };
-}
-
-function named(request: HttpRequest, parameter: string, pattern: RegExp): string {
-  const name = request.parameter(parameter);
-  if (!pattern.test(name))
-    throw new ProblemError(
-      'invalid_request',
-      `${parameter}: expected ${pattern}, got ${JSON.stringify(name)}`,
-    );
-  return name;
 }
 
 export function etagOf(version: Version): string {

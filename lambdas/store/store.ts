@@ -4,7 +4,7 @@ import { EdenFieldError } from '../../protocol/errors.ts';
 import type { RecordKey } from '../../protocol/names.ts';
 import type { Version } from '../../protocol/versions.ts';
 import type { Generation } from '../core/admission.ts';
-import type { AuditState, Content, StoredRecord } from '../core/record.ts';
+import type { AuditState, Content, Copy, StoredRecord } from '../core/record.ts';
 import type { Routing } from '../core/routing.ts';
 import type { Beat, FeedStatus } from '../core/steadiness.ts';
 
@@ -34,17 +34,14 @@ export interface DecisionWrite {
   readonly commitVersion: Version;
   /** The edit, when it won; undefined when what is stored stays the state. */
   readonly winner: { readonly version: Version; readonly content: Content } | undefined;
+  /** Whether what is the state afterwards is a tombstone, whoever won: the sweeper's index must say so. */
+  readonly deleted: boolean;
   readonly settles: { readonly session: string; readonly sequence: number; readonly atMs: number };
   /** As it is with the new entry. */
   readonly audit: AuditState;
   /** Sessions to forget in the same write. */
   readonly forget: readonly string[];
 }
-
-/** One region's copy of a record, by a consistent read through that region's own endpoint (PROTOCOL 4.1). */
-export type Copy =
-  | { readonly region: string; readonly answered: true; readonly record: StoredRecord | undefined }
-  | { readonly region: string; readonly answered: false; readonly why: string };
 
 export interface Tombstone {
   readonly key: RecordKey;
@@ -83,7 +80,7 @@ export interface Store {
   /** @throws {RecordFullError} */
   decide(decision: DecisionWrite): Promise<WriteOutcome>;
   read(key: RecordKey): Promise<StoredRecord | undefined>;
-  /** All three, side by side. Never throws: a region that does not answer in time is a copy that did not answer. */
+  /** Every region's, side by side. Never throws: a region that does not answer in time is a copy that did not answer. */
   copies(key: RecordKey): Promise<readonly Copy[]>;
   /** Drops all but `outbox` from the record's outbox, under "commit version unchanged" and without a new one (PROTOCOL
    * 4.3). Returns false, and writes nothing, when it did change. */

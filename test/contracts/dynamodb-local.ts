@@ -1,7 +1,7 @@
 // The store's contract suite on Amazon's DynamoDB Local, at the endpoint that .ci/dynamodb-local hands over. Not part
 // of `npm test`, which needs no Java.
 import { CreateTableCommand, DeleteTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { ATTRIBUTES, FEED_INDEX, FEED_PROJECTION } from '../../protocol/items.ts';
+import { ATTRIBUTES, FEED_INDEX, FEED_PROJECTION, TOMBSTONE_INDEX } from '../../protocol/items.ts';
 import { storeContract } from './store.ts';
 
 const endpoint = process.env['DYNAMODB_LOCAL_ENDPOINT'];
@@ -16,12 +16,12 @@ storeContract('DynamoDB Local', async () => {
   };
   const admin = new DynamoDBClient(config);
   const tableName = `records-${process.pid}-${Date.now()}`;
-  const { pk, sk, feedShard, feedOrder } = ATTRIBUTES;
+  const { pk, sk, feedShard, feedOrder, sweepShard, sweepOrder } = ATTRIBUTES;
   await admin.send(
     new CreateTableCommand({
       TableName: tableName,
       BillingMode: 'PAY_PER_REQUEST',
-      AttributeDefinitions: [pk, sk, feedShard, feedOrder].map((AttributeName) => ({
+      AttributeDefinitions: [pk, sk, feedShard, feedOrder, sweepShard, sweepOrder].map((AttributeName) => ({
         AttributeName,
         AttributeType: 'S',
       })),
@@ -37,6 +37,14 @@ storeContract('DynamoDB Local', async () => {
             { AttributeName: feedOrder, KeyType: 'RANGE' },
           ],
           Projection: { ProjectionType: 'INCLUDE', NonKeyAttributes: [...FEED_PROJECTION] },
+        },
+        {
+          IndexName: TOMBSTONE_INDEX,
+          KeySchema: [
+            { AttributeName: sweepShard, KeyType: 'HASH' },
+            { AttributeName: sweepOrder, KeyType: 'RANGE' },
+          ],
+          Projection: { ProjectionType: 'KEYS_ONLY' },
         },
       ],
     }),

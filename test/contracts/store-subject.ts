@@ -14,6 +14,7 @@ import { createStampClock } from '../../lambdas/core/clock.ts';
 import type { Content } from '../../lambdas/core/record.ts';
 import { createDynamoDBClient } from '../../lambdas/store/attempts.ts';
 import { createDynamoDBStore } from '../../lambdas/store/dynamodb-store.ts';
+import type { Replica } from '../../lambdas/store/replicas.ts';
 import type { RecordWrite, Store } from '../../lambdas/store/store.ts';
 import type { RecordKey } from '../../protocol/names.ts';
 
@@ -24,6 +25,8 @@ export interface StoreEngine {
   clientConfig(region: string): DynamoDBClientConfig;
   /** Cuts a region off from the others, and back. Absent where there is nothing to cut. */
   readonly isolate?: (region: string, cut: boolean) => void;
+  /** Makes one store of the regions' stores, the own region's first. @default the own region's is taken as it is */
+  readonly over?: (replicas: readonly Replica[]) => Store;
   close(): Promise<void>;
 }
 
@@ -43,8 +46,9 @@ export class StoreSubject {
   constructor(open: () => Promise<StoreEngine>) {
     before(async () => {
       const engine = await open();
-      const client = this.track(createDynamoDBClient(engine.clientConfig(engine.regions[0] as string)));
-      this.#opened = { engine, client, store: this.#storeWith(client, engine) };
+      const home = engine.regions[0] as string;
+      const client = this.track(createDynamoDBClient(engine.clientConfig(home)));
+      this.#opened = { engine, client, store: this.#storeWith(client, engine, home) };
     });
     after(async () => {
       for (const client of this.#clients) client.destroy();
@@ -66,7 +70,11 @@ export class StoreSubject {
   }
 
   storeIn(region: string): Store {
-    return this.#storeWith(this.track(createDynamoDBClient(this.engine.clientConfig(region))), this.engine);
+    return this.#storeWith(
+      this.track(createDynamoDBClient(this.engine.clientConfig(region))),
+      this.engine,
+      region,
+    );
   }
 
   /** Closes the client with the suite. */
@@ -120,8 +128,27 @@ export class StoreSubject {
     await this.client.send(new PutItemCommand({ TableName: this.engine.tableName, Item: item }));
   }
 
-  #storeWith(client: DynamoDBClient, { tableName }: StoreEngine): Store {
-    return createDynamoDBStore({ client, tableName, writeAttemptMs: 3_000, readAttemptMs: 2_000 });
+  #storeWith(client: DynamoDBClient, engine: StoreEngine, home: string): Store {
+    // As whoever works in the home region, whichever region's endpoint is called.
+    const config = engine.clientConfig(home);
+    const peers = new Map(
+      engine.regions.map((region) => [region, this.track(createDynamoDBClient({ ...config, region }))]),
+    );
+    const storeOver = (through: DynamoDBClient) =>
+      createDynamoDBStore({
+        client: through,
+        tableName: engine.tableName,
+        peers,
+        writeAttemptMs: 3_000,
+        readAttemptMs: 2_000,
+        copyAttemptMs: 1_000,
+      });
+    const own = storeOver(client);
+    if (!engine.over) return own;
+    const others = [...peers]
+      .filter(([region]) => region !== home)
+      .map(([region, peer]) => ({ region, store: storeOver(peer) }));
+    return engine.over([{ region: home, store: own }, ...others]);
   }
 }
 

@@ -1,13 +1,16 @@
 // What the store port promises (lambdas/store/store.ts), whichever engine stands behind it: the rehearsal's replicated
-// table, or Amazon's own DynamoDB Local. Here: records. The feed, control items and regions: store-feed.ts.
+// table, or Amazon's own DynamoDB Local. Here: records. Votes and tombstones:
+// store-decisions.ts. The feed, control items and regions: store-feed.ts.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { contentOf } from '../../lambdas/core/canonical.ts';
 import { createStampClock } from '../../lambdas/core/clock.ts';
+import { NO_AUDIT } from '../../lambdas/core/record.ts';
 import { SETTLED_SESSIONS_MAX } from '../../lambdas/core/settled-room.ts';
 import { RecordFullError } from '../../lambdas/store/store.ts';
 import { ATTRIBUTES, recordPk, STATE, settledAttribute } from '../../protocol/items.ts';
 import { PAYLOAD_BYTES_MAX } from '../../protocol/limits.ts';
+import { storeDecisionCases } from './store-decisions.ts';
 import { storeFeedCases } from './store-feed.ts';
 import { type StoreEngine, StoreSubject, session, text } from './store-subject.ts';
 
@@ -16,6 +19,7 @@ export function storeContract(name: string, open: () => Promise<StoreEngine>): v
   describe(`store contract: ${name}`, () => {
     const on = new StoreSubject(open);
     recordCases(on);
+    storeDecisionCases(on);
     storeFeedCases(on);
   });
 }
@@ -33,6 +37,7 @@ function recordCases(on: StoreSubject): void {
       commitVersion: first.commitVersion,
       content: first.content,
       settled: new Map([[session(1), { sequence: 7, atMs: 1_700_000_000_123 }]]),
+      audit: NO_AUDIT,
     });
     assert.deepEqual(await on.store.read(key), stored);
   });

@@ -13,6 +13,7 @@ import {
 import { policyOf } from '../../lambdas/core/policies.ts';
 import { importKeySet, KeySetError } from '../../lambdas/core/tokens.ts';
 import { createAuthorizer } from '../../lambdas/routes/authorizer.ts';
+import { PATHS } from '../../protocol/messages.ts';
 import { Recorder } from './functions.ts';
 
 const ISSUER = 'https://identity.test/';
@@ -223,6 +224,7 @@ test('what each scope allows', () => {
       Resource.map((arn) => arn.replace(`${API}/`, '')),
     );
   assert.deepEqual(resources(['records:read']), ['GET/v1/records/*']);
+  assert.ok(`GET${PATHS.conflicts}`.startsWith('GET/v1/records/'), 'reading covers conflicts');
   assert.deepEqual(resources(['records:write']), ['PUT/v1/records/*', 'DELETE/v1/records/*']);
   assert.deepEqual(resources(['sync']), ['*/v1/sync/*']);
 });

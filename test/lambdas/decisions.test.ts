@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { firstAttempt, nextStep, nextStepWhenFull } from '../../lambdas/core/attempts.ts';
 import { inChains } from '../../lambdas/core/chains.ts';
 import { classify } from '../../lambdas/core/classify.ts';
-import type { Edit, Settled, StoredRecord } from '../../lambdas/core/record.ts';
+import { type Edit, NO_AUDIT, type Settled, type StoredRecord } from '../../lambdas/core/record.ts';
 import { roomFor, SETTLED_SESSIONS_MAX } from '../../lambdas/core/settled-room.ts';
 import { timelinessOf } from '../../lambdas/core/timeliness.ts';
 import {
@@ -40,6 +40,7 @@ const stored = (over: Partial<StoredRecord> = {}): StoredRecord => ({
   commitVersion: commitAt(50),
   content: { deleted: false, payload: '1', sha256: '' },
   settled: new Map(),
+  audit: NO_AUDIT,
   ...over,
 });
 const settledAs = (sequence: number, of = 1) => new Map([[session(of), { sequence, atMs: 0 }]]);
@@ -72,6 +73,24 @@ test('after a conflict on its very base an edit is tried again, else it is put t
   const onBase = nextStep(edit({ base }), firstAttempt(edit({ base })), stored(), commit, NOW_MS);
   assert.ok(onBase.kind === 'retry' && onBase.seen === commitAt(50));
   assert.equal(nextStep(edit(), firstAttempt(edit()), stored(), commit, NOW_MS).kind, 'conflict');
+});
+
+test('a base that was gone and is back is written on, not put to the vote', () => {
+  const base = at(50, THEIRS);
+  const missed = { base: undefined, creates: true, forget: undefined };
+  const step = nextStep(edit({ base }), missed, stored(), commitAt(200), NOW_MS);
+  assert.ok(step.kind === 'retry');
+  assert.deepEqual([step.attempt.base, step.attempt.creates], [base, false]);
+});
+
+test('a conflict drops silent sessions with the decision, and is rejected when none makes room', () => {
+  const into = (settled: StoredRecord['settled']) =>
+    nextStep(edit(), firstAttempt(edit()), stored({ settled }), commitAt(200), NOW_MS);
+  const some = into(sessions(SETTLED_SESSIONS_MAX, 2));
+  assert.ok(some.kind === 'conflict');
+  assert.deepEqual(some.forget, [session(100), session(101)]);
+  const none = into(sessions(SETTLED_SESSIONS_MAX, 0));
+  assert.ok(none.kind === 'settle' && none.verdict.verdict === 'rejected');
 });
 
 test('an own state becomes the base, and a live one is replaced, not created', () => {

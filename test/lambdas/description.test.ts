@@ -20,7 +20,7 @@ import {
   isDescribed,
   type Node,
 } from './description.ts';
-import { Device, EPOCH, Functions, openFunctions, type Reply } from './functions.ts';
+import { Device, EPOCH, Functions, openFunctions, type Reply, withoutReplicas } from './functions.ts';
 
 const functions = await openFunctions();
 const { running } = functions;
@@ -97,6 +97,7 @@ test('every described problem is produced by a function, or is marked as the gat
   const keep = (reply: Reply) => produced.set(reply.body.code, reply);
   const device = new Device();
   const rival = new Device();
+  const older = new Device().version();
   const put = (
     id: string,
     headers: Record<string, string> = {},
@@ -120,7 +121,7 @@ test('every described problem is produced by a function, or is marked as the gat
   keep(await put('a', { 'content-type': 'text/plain' }));
   keep(await put('a', keyed(device, new Device().version(1))));
   keep(await put('there'));
-  keep(await put('rival', keyed(new Device())));
+  keep(await put('rival', keyed(new Device(), older)));
   await functions.damage('acme', 'notes', 'there');
   keep(await functions.record('GET', 'acme', 'there'));
 
@@ -131,17 +132,9 @@ test('every described problem is produced by a function, or is marked as the gat
   const elsewhere = new Functions({ running, role: 'standby' });
   keep(await elsewhere.pull('acme'));
   elsewhere.close();
-  const voting = new Functions({
-    running,
-    resolveConflict: async ({ session, sequence }, { version }) => ({
-      session,
-      sequence,
-      verdict: 'superseded',
-      version,
-    }),
-  });
-  keep(await put('rival', keyed(new Device()), {}, voting));
-  voting.close();
+  const alone = new Functions({ running, wrap: withoutReplicas });
+  keep(await put('rival', keyed(new Device()), {}, alone));
+  alone.close();
   const cut = new Functions({
     running,
     wrap: (store) => ({
@@ -192,6 +185,10 @@ test('patterns and limits are those of the protocol', () => {
   assert.deepEqual(
     [limitOf(PATHS.records)['default'], limitOf(PATHS.records)['maximum']],
     [limits.LIST_LIMIT_DEFAULT, limits.LIST_LIMIT_MAX],
+  );
+  assert.deepEqual(
+    [limitOf(PATHS.conflicts)['default'], limitOf(PATHS.conflicts)['maximum']],
+    [limits.CONFLICTS_LIMIT_DEFAULT, limits.CONFLICTS_LIMIT_MAX],
   );
   const text = JSON.stringify(DESCRIPTION);
   for (const scope of Object.values(SCOPES)) assert.ok(text.includes(`"${scope}"`), scope);

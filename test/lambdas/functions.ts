@@ -4,26 +4,27 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after } from 'node:test';
-import { PutItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { type DynamoDBClient, PutItemCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { createStampClock } from '../../lambdas/core/clock.ts';
 import { httpHandler, type ProxyEvent, type Routes } from '../../lambdas/http.ts';
 import { healthRoutes } from '../../lambdas/routes/health.ts';
 import { pullRoutes } from '../../lambdas/routes/pull.ts';
 import { pushRoutes } from '../../lambdas/routes/push.ts';
 import { recordsRoutes } from '../../lambdas/routes/records.ts';
-import { assemble, type Service } from '../../lambdas/service.ts';
-import type { ResolveConflict } from '../../lambdas/settle.ts';
+import { assemble, type VotingService } from '../../lambdas/service.ts';
 import { createDynamoDBClient } from '../../lambdas/store/attempts.ts';
 import { createDynamoDBStore } from '../../lambdas/store/dynamodb-store.ts';
+import type { ReplicatedStore } from '../../lambdas/store/replicas.ts';
 import type { Store } from '../../lambdas/store/store.ts';
 import type { Facts, Sample, Telemetry } from '../../lambdas/telemetry.ts';
 import type { ProblemCode } from '../../protocol/errors.ts';
 import { GENERATION_KEY, recordPk, regionStatusKey, STATE } from '../../protocol/items.ts';
-import { type Change, type ListResponse, PATHS } from '../../protocol/messages.ts';
+import { type Change, type Conflict, type ListResponse, PATHS } from '../../protocol/messages.ts';
 import type { DeleteOperation, Json, Operation, PutOperation } from '../../protocol/operations.ts';
 import type { Verdict } from '../../protocol/verdicts.ts';
 import type { Version } from '../../protocol/versions.ts';
 import { type RunningTable, startTable } from '../../rehearsal/aws/start-table.ts';
+import { MemoryAudit } from './audit-trail.ts';
 import { assertDescribed } from './description.ts';
 
 export const REGIONS = { primary: 'us-east-2', standby: 'us-west-2', quorum: 'us-east-1' } as const;
@@ -55,6 +56,7 @@ export interface Body {
   readonly more: boolean;
   readonly resync: boolean;
   readonly records: ListResponse['records'];
+  readonly conflicts: Conflict[];
   readonly collection: string;
   readonly id: string;
   readonly version: Version;
@@ -88,9 +90,14 @@ export class Recorder implements Telemetry {
 export interface FunctionsOptions {
   readonly running: RunningTable;
   readonly role?: keyof typeof REGIONS;
-  readonly resolveConflict?: ResolveConflict;
+  /** The region's audit bucket. @default a new one */
+  readonly audit?: MemoryAudit;
+  /** How long one region's copy is waited for. @default 5 s */
+  readonly copyAttemptMs?: number;
   /** Stands between the functions and the table. */
   readonly wrap?: (store: Store) => Store;
+  /** In place of the region's own store. @default the functions know no other region's */
+  readonly replicated?: ReplicatedStore;
 }
 
 /** Functions on a table of their own, opened; closed after the tests of the file that asks. */
@@ -105,48 +112,82 @@ export async function openFunctions(): Promise<Functions> {
   return functions;
 }
 
+/** No replica answers when it is asked for its copy, so that no vote decides. */
+export function withoutReplicas(store: Store): Store {
+  return {
+    ...store,
+    copies: async () =>
+      Object.values(REGIONS).map((region) => ({ region, answered: false, why: 'it is cut off' })),
+  };
+}
+
 /** One execution environment of every function in a region. */
 export class Functions {
   readonly telemetry = new Recorder();
-  readonly service: Service;
+  readonly service: VotingService;
+  readonly audit: MemoryAudit;
   /** How far the functions' clock is ahead of the machine's. */
   offsetMs = 0;
   readonly running: RunningTable;
   readonly #routes: Routes;
-  readonly #client;
+  readonly #region: string;
+  /** By region, this one's too. */
+  readonly #clients: ReadonlyMap<string, DynamoDBClient>;
   #requests = 0;
 
-  constructor({ running, role = 'primary', resolveConflict, wrap = (store) => store }: FunctionsOptions) {
+  constructor({
+    running,
+    role = 'primary',
+    audit = new MemoryAudit(),
+    copyAttemptMs = 5_000,
+    wrap = (store) => store,
+    replicated,
+  }: FunctionsOptions) {
     const region = REGIONS[role];
+    const { endpoint } = running;
+    // As whoever works in this region, whichever region's endpoint is called.
+    const credentials = running.credentials(region);
     this.running = running;
-    this.#client = createDynamoDBClient({
-      endpoint: running.endpoint,
-      region,
-      credentials: running.credentials(region),
-    });
+    this.#region = region;
+    this.audit = audit;
+    this.#clients = new Map(
+      running.regions.map((at) => [at, createDynamoDBClient({ endpoint, region: at, credentials })]),
+    );
     const store = createDynamoDBStore({
       client: this.#client,
       tableName: running.tableName,
+      peers: this.#clients,
       readAttemptMs: 10_000,
+      copyAttemptMs,
     });
-    this.service = assemble({
+    const service = assemble({
       place: { stage: 'dev', role, region, regions: REGIONS },
       store: wrap(store),
+      ...(replicated && {
+        store: replicated,
+        own: replicated.own,
+        atOneReplica: replicated.atOneReplica,
+      }),
       telemetry: this.telemetry,
       now: () => Date.now() + this.offsetMs,
       // No jitter, so no waiting between attempts.
       random: () => 0,
     });
+    this.service = { ...service, audit };
     this.#routes = {
-      ...pushRoutes(this.service, resolveConflict),
+      ...pushRoutes(this.service),
       ...pullRoutes(this.service),
-      ...recordsRoutes(this.service, resolveConflict),
+      ...recordsRoutes(this.service),
       ...healthRoutes(this.service),
     };
   }
 
   close(): void {
-    this.#client.destroy();
+    for (const client of this.#clients.values()) client.destroy();
+  }
+
+  get #client(): DynamoDBClient {
+    return this.#clients.get(this.#region) ?? assert.fail('expected a client of the own region');
   }
 
   /** Writes the generation item, and a feed status that is steady. */
@@ -238,6 +279,10 @@ export class Functions {
 
   record(method: string, tenant: string, id: string, request: Omit<Request, 'params'> = {}): Promise<Reply> {
     return this.call(method, PATHS.record, { ...request, tenant, params: { collection: 'notes', id } });
+  }
+
+  conflicts(tenant: string, id: string, query: Readonly<Record<string, string>> = {}): Promise<Reply> {
+    return this.call('GET', PATHS.conflicts, { tenant, query, params: { collection: 'notes', id } });
   }
 
   #eventOf(method: string, resource: string, request: Request): ProxyEvent {

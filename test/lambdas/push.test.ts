@@ -6,7 +6,7 @@ import { type Store, StoreUnavailableError } from '../../lambdas/store/store.ts'
 import { CLOCK_AHEAD_MS_MAX, OPERATION_AGE_MS_MAX } from '../../protocol/limits.ts';
 import type { Json } from '../../protocol/operations.ts';
 import type { Version } from '../../protocol/versions.ts';
-import { Device, EPOCH, Functions, openFunctions } from './functions.ts';
+import { Device, EPOCH, Functions, openFunctions, withoutReplicas } from './functions.ts';
 
 const functions = await openFunctions();
 const { running } = functions;
@@ -100,40 +100,21 @@ test('the commit stamp is made anew and passes a stored one that is ahead', asyn
   assert.ok(((await stored(tenant, 'a'))?.commitVersion ?? '') > ahead);
 });
 
-test('two sessions racing on one base: one is applied, the other meets a conflict and writes nothing', async () => {
+test('two sessions racing on one base: the later version is the state, and the other is in the audit trail', async () => {
   const [tenant, a, b] = [newTenant(), new Device(), new Device()];
   const first = a.put('a', 0);
   await functions.verdict(tenant, first);
-  const [left, right] = await Promise.all([
-    functions.verdict(tenant, a.put('a', 'left', { base: first.version })),
-    functions.verdict(tenant, b.put('a', 'right', { base: first.version })),
-  ]);
-  assert.deepEqual([left.verdict, right.verdict].sort(), ['applied', 'deferred']);
-  const loser = left.verdict === 'deferred' ? left : right;
-  assert.equal('reason' in loser && loser.reason, 'no_quorum');
-  assert.equal(await payloadOf(tenant, 'a'), left.verdict === 'applied' ? 'left' : 'right');
-});
-
-test('a conflict goes to whoever resolves conflicts, with the edit and what is stored', async () => {
-  const [tenant, a, b] = [newTenant(), new Device(), new Device()];
-  const first = a.put('a', 0);
-  await functions.verdict(tenant, first);
-  const voting = new Functions({
-    running,
-    resolveConflict: async (edit, { version }) => {
-      assert.equal(edit.session, b.session);
-      assert.equal(version, first.version);
-      return { session: edit.session, sequence: edit.sequence, verdict: 'superseded', version };
-    },
-  });
-  assert.deepEqual(await voting.verdict(tenant, b.put('a', 1)), {
-    session: b.session,
-    sequence: 1,
-    verdict: 'superseded',
-    version: first.version,
-  });
-  assert.equal(voting.telemetry.sum('conflicts'), 1);
-  voting.close();
+  const earlier = a.put('a', 'earlier', { base: first.version });
+  const later = b.put('a', 'later', { base: first.version, version: b.version(Date.now() + 5) });
+  const verdicts = await Promise.all([functions.verdict(tenant, earlier), functions.verdict(tenant, later)]);
+  assert.ok(['applied', 'superseded'].includes(verdicts[0].verdict), verdicts[0].verdict);
+  assert.equal(verdicts[1].verdict, 'applied');
+  assert.equal(await payloadOf(tenant, 'a'), 'later');
+  const { conflicts } = (await functions.conflicts(tenant, 'a')).body;
+  assert.deepEqual(
+    conflicts.map(({ lost }) => lost),
+    ['earlier'],
+  );
 });
 
 test('a state made by the same file counts as the base, whatever the edit says', async () => {
@@ -159,13 +140,15 @@ test('an edit not above the same file’s stored version is clock_ahead with tha
   assert.ok(Math.abs(verdict.serverTimeMs - Date.now()) < 5_000);
 });
 
-test('an edit on a tombstone brings the record back, and one that did not know of it conflicts', async () => {
+test('an edit on a tombstone brings the record back, and an older one that did not know of it loses', async () => {
   const [tenant, a, b] = [newTenant(), new Device(), new Device()];
+  const older = b.put('a', 2, { version: new Device(b.file).version(Date.now() - 1_000) });
   const first = a.put('a', 1);
   const gone = a.delete('a', { base: first.version });
   await functions.verdicts(tenant, [first, gone]);
   assert.equal(await payloadOf(tenant, 'a'), undefined);
-  assert.equal((await functions.verdict(tenant, b.put('a', 2))).verdict, 'deferred');
+  assert.equal((await functions.verdict(tenant, older)).verdict, 'superseded');
+  assert.equal(await payloadOf(tenant, 'a'), undefined);
   assert.equal((await functions.verdict(tenant, b.put('a', 3, { base: gone.version }))).verdict, 'applied');
   assert.equal(await payloadOf(tenant, 'a'), 3);
 });
@@ -196,16 +179,13 @@ test('an edit whose base is gone is logged as a conflict and written as a new re
 test('a chain stops at its first deferred operation; other keys go on', async () => {
   const [tenant, a, b] = [newTenant(), new Device(), new Device()];
   await functions.verdict(tenant, a.put('a', 0));
-  const verdicts = await functions.verdicts(tenant, [
-    b.put('a', 1),
-    b.put('b', 1),
-    b.put('a', 2),
-    b.put('a', 3),
-  ]);
+  const alone = new Functions({ running, wrap: withoutReplicas });
+  const verdicts = await alone.verdicts(tenant, [b.put('a', 1), b.put('b', 1), b.put('a', 2), b.put('a', 3)]);
   assert.deepEqual(
     verdicts.map((it) => ('reason' in it ? it.reason : it.verdict)),
     ['no_quorum', 'applied', 'predecessor', 'predecessor'],
   );
+  alone.close();
 });
 
 test('a chain stops at a rejected operation and at one that is clock_ahead', async () => {

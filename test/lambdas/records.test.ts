@@ -1,7 +1,7 @@
 // `/v1/records`: reads, keyed and conditional writes, and the statuses that verdicts become.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Device, Functions, openFunctions } from './functions.ts';
+import { Device, Functions, openFunctions, withoutReplicas } from './functions.ts';
 
 const functions = await openFunctions();
 const { running } = functions;
@@ -210,10 +210,12 @@ test('a keyed write and the same operation pushed are one operation', async () =
   assert.equal((await functions.verdict(TENANT, operation)).verdict, 'duplicate');
 });
 
-test('a keyed write in conflict is deferred: 503, to be sent again', async () => {
+test('a keyed write in a conflict that no vote decides is deferred: 503, to be sent again', async () => {
   const [id, a, b] = [newId(), new Device(), new Device()];
   await put(id, 1, keyed(a));
-  const reply = await put(id, 2, keyed(b));
+  const alone = new Functions({ running, wrap: withoutReplicas });
+  const reply = await put(id, 2, keyed(b), alone);
+  alone.close();
   assert.deepEqual(
     [
       reply.status,
@@ -228,24 +230,23 @@ test('a keyed write in conflict is deferred: 503, to be sent again', async () =>
 
 test('a keyed write that lost the vote is 409 with the stored version', async () => {
   const [id, a, b] = [newId(), new Device(), new Device()];
+  const earlier = { ...keyed(b), 'eden-version': new Device(b.file).version(Date.now() - 1_000) };
   const first = await put(id, 1, keyed(a));
-  const voting = new Functions({
-    running,
-    resolveConflict: async ({ session, sequence }, { version }) => ({
-      session,
-      sequence,
-      verdict: 'superseded',
-      version,
-    }),
-  });
-  const reply = await put(id, 2, keyed(b), voting);
+  const reply = await put(id, 2, earlier);
   assert.deepEqual(
     [reply.status, reply.body.code, reply.headers['eden-verdict']],
     [409, 'superseded', 'superseded'],
   );
   assert.equal(reply.headers['etag'], first.headers['etag']);
   assert.equal(reply.body.version, first.body.version);
-  voting.close();
+});
+
+test('a keyed write that won the vote is the state, and created nothing', async () => {
+  const [id, a, b] = [newId(), new Device(), new Device()];
+  await put(id, 1, keyed(a));
+  const reply = await put(id, 2, { ...keyed(b), 'eden-version': b.version(Date.now() + 1_000) });
+  assert.deepEqual([reply.status, reply.headers['eden-verdict']], [200, 'applied']);
+  assert.equal((await get(id)).body.payload, 2);
 });
 
 test('a keyed write ahead of the server’s clock is 409 with the server’s time', async () => {
