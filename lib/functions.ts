@@ -1,22 +1,40 @@
-// The functions, as data: what each is for, how long it may take, what it may do to the table, and how it is kept
-// ready. Constructs read this; nothing else says any of it.
+// The functions, as data: what each is for, how long it may take, what it may do to the table and to the audit buckets,
+// and how it is kept ready. Constructs read this; nothing else says any of it.
+
+import type { ServiceName } from '../protocol/metrics.ts';
 
 /** What a function may do to the table: exactly the calls its code makes. */
-export type TableAction = 'GetItem' | 'BatchGetItem' | 'UpdateItem';
+export type TableAction = 'GetItem' | 'BatchGetItem' | 'UpdateItem' | 'DeleteItem';
 
 export interface TableNeeds {
   readonly actions: readonly TableAction[];
   /** Queries index `feed`. */
   readonly feed?: true;
+  /** Queries index `tombstones`. */
+  readonly tombstones?: true;
+  /** Reads the stream of the Region's own replica. */
+  readonly stream?: true;
   /** All three replicas: votes and fallback read the other two (PROTOCOL 4.1). Otherwise the Region's own. */
   readonly everyRegion?: true;
 }
 
+export type ObjectAction = 'PutObject' | 'GetObject';
+
+/** What a function may do to the Region's audit bucket (PROTOCOL 2, 4.3). */
+export interface AuditNeeds {
+  readonly entries: readonly ObjectAction[];
+  /** Losing payloads too large for an entry. @default none of them */
+  readonly payloads?: readonly ObjectAction[];
+  /** Reads both in the other two Regions' buckets. */
+  readonly peers?: true;
+}
+
 export interface FunctionSpec {
   /** Metric dimension `Service`. */
-  readonly service: 'api' | 'sync' | 'authentication' | 'observer' | 'deployment';
+  readonly service: ServiceName;
   readonly timeoutS: number;
   readonly table?: TableNeeds;
+  readonly audit?: AuditNeeds;
   /** Checks that it can use the Region's key, for `/ready`. */
   readonly usesKey?: true;
   /** Kept warm by provisioned concurrency, from `capacity.instancesMin` to `capacity.instancesMax`. */
@@ -38,6 +56,7 @@ export const FUNCTIONS = {
     service: 'api',
     timeoutS: GATEWAY_TIMEOUT_S,
     table: { actions: ['GetItem', 'BatchGetItem', 'UpdateItem'], feed: true, everyRegion: true },
+    audit: { entries: ['PutObject', 'GetObject'], payloads: ['PutObject', 'GetObject'], peers: true },
     usesKey: true,
     warm: true,
     canary: true,
@@ -46,6 +65,7 @@ export const FUNCTIONS = {
     service: 'sync',
     timeoutS: GATEWAY_TIMEOUT_S,
     table: { actions: ['GetItem', 'UpdateItem'], everyRegion: true },
+    audit: { entries: ['PutObject'], payloads: ['PutObject'] },
     usesKey: true,
     warm: true,
     canary: true,
@@ -86,6 +106,20 @@ export const FUNCTIONS = {
     service: 'observer',
     timeoutS: 90,
     table: { actions: ['GetItem', 'UpdateItem'], feed: true },
+  },
+  // A batch is at most so many entries as fit into 6 MB, most of them known already.
+  archiver: {
+    service: 'audit',
+    timeoutS: 120,
+    table: { actions: ['GetItem', 'UpdateItem'], stream: true },
+    audit: { entries: ['PutObject', 'GetObject'], payloads: ['PutObject', 'GetObject'], peers: true },
+  },
+  // Works for half of this and leaves the rest to the next hour (lambdas/routes/sweeper.ts).
+  sweeper: {
+    service: 'maintenance',
+    timeoutS: 300,
+    table: { actions: ['GetItem', 'UpdateItem', 'DeleteItem'], tombstones: true },
+    audit: { entries: ['PutObject'] },
   },
   // Two readiness checks 5 s apart, each of which may take as long as the API lets it.
   pretraffic: { service: 'deployment', timeoutS: 90 },

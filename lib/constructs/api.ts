@@ -37,7 +37,7 @@ export interface ApiProps {
   readonly removalPolicy: RemovalPolicy;
 }
 
-type ApiFunction = Exclude<FunctionName, 'authorizer' | 'observer' | 'pretraffic'>;
+type ApiFunction = Exclude<FunctionName, 'authorizer' | 'observer' | 'archiver' | 'sweeper' | 'pretraffic'>;
 
 interface Route {
   readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
@@ -56,6 +56,7 @@ export const ROUTES: readonly Route[] = [
   { method: 'GET', path: PATHS.record, to: 'records' },
   { method: 'PUT', path: PATHS.record, to: 'records' },
   { method: 'DELETE', path: PATHS.record, to: 'records' },
+  { method: 'GET', path: PATHS.conflicts, to: 'records' },
   { method: 'POST', path: PATHS.push, to: 'push' },
   { method: 'GET', path: PATHS.pull, to: 'pull' },
 ];

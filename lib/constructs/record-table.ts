@@ -14,7 +14,7 @@ import {
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Construct, type IConstruct } from 'constructs';
 import { REPLICATION } from '../../config/promises.ts';
-import { ATTRIBUTES, FEED_INDEX, FEED_PROJECTION } from '../../protocol/items.ts';
+import { ATTRIBUTES, FEED_INDEX, FEED_PROJECTION, TOMBSTONE_INDEX } from '../../protocol/items.ts';
 
 export interface RecordTableProps {
   readonly tableName: string;
@@ -65,6 +65,13 @@ export class RecordTable extends Construct {
           sortKey: { name: ATTRIBUTES.feedOrder, type: AttributeType.STRING },
           projectionType: ProjectionType.INCLUDE,
           nonKeyAttributes: [...FEED_PROJECTION],
+        },
+        // Tombstones alone have its keys, so that it holds nothing else (PROTOCOL 7).
+        {
+          indexName: TOMBSTONE_INDEX,
+          partitionKey: { name: ATTRIBUTES.sweepShard, type: AttributeType.STRING },
+          sortKey: { name: ATTRIBUTES.sweepOrder, type: AttributeType.STRING },
+          projectionType: ProjectionType.KEYS_ONLY,
         },
       ],
       multiRegionConsistency: MultiRegionConsistency.STRONG,

@@ -12,6 +12,7 @@ import { Construct } from 'constructs';
 import type { Config, Role as RegionRole } from '../../config/config.ts';
 import { FUNCTIONS, type FunctionName, type FunctionSpec } from '../functions.ts';
 import { functionLogGroup, functionName, tableName } from '../names.ts';
+import { auditBuckets, auditStatements } from './audit-access.ts';
 import { keyCheckStatement, tableStatements } from './table-access.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -70,6 +71,9 @@ export class ServiceFunction extends Construct {
     if (spec.table)
       for (const statement of tableStatements(Stack.of(this), config, keyId, spec.table))
         executionRole.addToPolicy(statement);
+    if (spec.audit)
+      for (const statement of auditStatements(Stack.of(this), config, keyId, spec.audit))
+        executionRole.addToPolicy(statement);
     if (spec.usesKey) executionRole.addToPolicy(keyCheckStatement(key.keyArn));
 
     this.function = new NodejsFunction(this, 'Function', {
@@ -98,6 +102,7 @@ export class ServiceFunction extends Construct {
         POWERTOOLS_METRICS_NAMESPACE: 'EdenField',
         POWERTOOLS_SERVICE_NAME: spec.service,
         ...(spec.table ? { TABLE_NAME: tableName(stage) } : {}),
+        ...(spec.audit ? { AUDIT_BUCKETS: JSON.stringify(auditBuckets(Stack.of(this), config)) } : {}),
         ...(spec.usesKey ? { KEY_ARN: key.keyArn } : {}),
         ...(name === 'authorizer'
           ? {

@@ -4,7 +4,7 @@ import { ArnFormat, type Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { Config } from '../../config/config.ts';
 import { ROLES } from '../../config/config.ts';
-import { FEED_INDEX } from '../../protocol/items.ts';
+import { FEED_INDEX, TOMBSTONE_INDEX } from '../../protocol/items.ts';
 import type { TableNeeds } from '../functions.ts';
 import { tableName } from '../names.ts';
 
@@ -31,7 +31,7 @@ export function tableStatements(stack: Stack, config: Config, keyId: string, nee
       arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
     }),
   );
-  const writes = needs.actions.includes('UpdateItem');
+  const writes = needs.actions.some((action) => action === 'UpdateItem' || action === 'DeleteItem');
   const statements = [
     new PolicyStatement({
       sid: 'Table',
@@ -47,15 +47,31 @@ export function tableStatements(stack: Stack, config: Config, keyId: string, nee
       },
     }),
   ];
-  if (needs.feed)
-    statements.push(
-      new PolicyStatement({
-        sid: 'Feed',
-        actions: ['dynamodb:Query'],
-        resources: tables.map((table) => `${table}/index/${FEED_INDEX}`),
-      }),
-    );
+  const query = (sid: string, index: string) =>
+    new PolicyStatement({
+      sid,
+      actions: ['dynamodb:Query'],
+      resources: tables.map((table) => `${table}/index/${index}`),
+    });
+  if (needs.feed) statements.push(query('Feed', FEED_INDEX));
+  if (needs.tombstones) statements.push(query('Tombstones', TOMBSTONE_INDEX));
+  if (needs.stream) statements.push(...streamStatements(tables));
   return statements;
+}
+
+/** What an event source mapping asks of the role it reads a stream as. The stream's own name is not known here; it is
+ * one of the table's. https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html */
+function streamStatements(tables: readonly string[]): readonly PolicyStatement[] {
+  return [
+    new PolicyStatement({
+      sid: 'Stream',
+      actions: ['dynamodb:DescribeStream', 'dynamodb:GetShardIterator', 'dynamodb:GetRecords'],
+      resources: tables.map((table) => `${table}/stream/*`),
+    }),
+    // Has no resources to name:
+    // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
+    new PolicyStatement({ sid: 'Streams', actions: ['dynamodb:ListStreams'], resources: ['*'] }),
+  ];
 }
 
 /** The readiness check's own use of the Region's key, which goes through no other service. */

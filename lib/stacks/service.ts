@@ -1,4 +1,5 @@
-// A serving Region: its API, the functions behind it, each with a `live` alias and a canary, its names, its observer.
+// A serving Region: its API, the functions behind it, each with a `live` alias and a canary, its names, its observer,
+// its archiver, its sweeper.
 // Primary and standby get the same, capacity included, so that the standby can take everything at once without asking
 // a control plane for anything.
 import { Duration } from 'aws-cdk-lib';
@@ -14,10 +15,11 @@ import { LambdaApplication } from 'aws-cdk-lib/aws-codedeploy';
 import type { Construct } from 'constructs';
 import { ALERTS } from '../../config/promises.ts';
 import { Api } from '../constructs/api.ts';
+import { Archiver } from '../constructs/archiver.ts';
 import { CanaryRelease } from '../constructs/canary-release.ts';
 import { LiveAlias, type WarmCapacity } from '../constructs/live-alias.ts';
-import { Observer } from '../constructs/observer.ts';
 import { RegionalDomain } from '../constructs/regional-domain.ts';
+import { ScheduledFunction } from '../constructs/scheduled-function.ts';
 import { ServiceFunction } from '../constructs/service-function.ts';
 import { CANARY_FUNCTIONS, FUNCTIONS, type FunctionName, type FunctionSpec } from '../functions.ts';
 import { LIVE, projectName } from '../names.ts';
@@ -84,7 +86,19 @@ export class ServiceStack extends EdenStack {
     for (const name of CANARY_FUNCTIONS)
       new CanaryRelease(this, `${name}-release`, { ...shared, ...deployed[name], application, alarms });
 
-    new Observer(this, 'Observer', shared);
+    new ScheduledFunction(this, 'Observer', {
+      ...shared,
+      name: 'observer',
+      every: 'minute',
+      description: 'One minute of observation',
+    });
+    new Archiver(this, 'Archiver', shared);
+    new ScheduledFunction(this, 'Sweeper', {
+      ...shared,
+      name: 'sweeper',
+      every: 'hour',
+      description: 'Tombstones that are old enough go',
+    });
   }
 
   /** Where concurrency is reserved, old and new version share it during a release. */

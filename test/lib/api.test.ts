@@ -35,6 +35,7 @@ test('has the routes of the protocol and no others', () => {
         `GET ${PATHS.record} → records (CUSTOM)`,
         `PUT ${PATHS.record} → records (CUSTOM)`,
         `DELETE ${PATHS.record} → records (CUSTOM)`,
+        `GET ${PATHS.conflicts} → records (CUSTOM)`,
         `POST ${PATHS.push} → push (CUSTOM)`,
         `GET ${PATHS.pull} → pull (CUSTOM)`,
       ].sort(),

@@ -51,7 +51,7 @@ test('where data is kept, every replica refuses to be deleted', () => {
     assert.equal(DeletionProtectionEnabled, true);
 });
 
-test('index feed carries what a pull needs and no payloads', () => {
+test('index feed carries what a pull needs and no payloads; index tombstones what a sweep needs', () => {
   assert.deepEqual(table.GlobalSecondaryIndexes, [
     {
       IndexName: 'feed',
@@ -60,6 +60,14 @@ test('index feed carries what a pull needs and no payloads', () => {
         { AttributeName: 'feedOrder', KeyType: 'RANGE' },
       ],
       Projection: { NonKeyAttributes: ['version', 'commitVersion', 'deleted'], ProjectionType: 'INCLUDE' },
+    },
+    {
+      IndexName: 'tombstones',
+      KeySchema: [
+        { AttributeName: 'sweepShard', KeyType: 'HASH' },
+        { AttributeName: 'sweepOrder', KeyType: 'RANGE' },
+      ],
+      Projection: { ProjectionType: 'KEYS_ONLY' },
     },
   ]);
 });

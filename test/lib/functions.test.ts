@@ -38,6 +38,12 @@ function aliasOf(stack: Stack, name: string) {
   return only(stack, 'AWS::Lambda::Alias', (it) => it.Properties.FunctionName.Ref === id);
 }
 
+/** A text that CloudFormation joins, with the names of its references in their places. */
+function joined(value: { readonly 'Fn::Join': readonly [string, readonly (string | { Ref: string })[]] }) {
+  const [between, parts] = value['Fn::Join'];
+  return parts.map((part) => (typeof part === 'string' ? part : part.Ref)).join(between);
+}
+
 test('runs on Node 24 and arm64, traced, within the memory of the specification', () => {
   for (const stack of [...serving, quorum])
     for (const [id, { Properties }] of ourFunctions(stack)) {
@@ -49,14 +55,14 @@ test('runs on Node 24 and arm64, traced, within the memory of the specification'
     }
 });
 
-test('each serving Region has every function, the quorum Region its observer alone', () => {
+test('each serving Region has every function, the quorum Region its observer and its archiver', () => {
   const names = (stack: Stack) => ourFunctions(stack).map(([, { Properties }]) => Properties.FunctionName);
   const expected = [
     ...Object.keys(FUNCTIONS).filter((name) => name !== 'pretraffic'),
     ...CANARY_FUNCTIONS.map((name) => `pretraffic-${name}`),
   ].map((name) => `eden-field-dev-${name}`);
   for (const stack of serving) assert.deepEqual(names(stack).sort(), expected.sort());
-  assert.deepEqual(names(quorum), ['eden-field-dev-observer']);
+  assert.deepEqual(names(quorum).sort(), ['eden-field-dev-archiver', 'eden-field-dev-observer']);
 });
 
 test('gets the environment of the contract and nothing else', () => {
@@ -68,12 +74,14 @@ test('gets the environment of the contract and nothing else', () => {
     'POWERTOOLS_SERVICE_NAME',
   ];
   const beside: Partial<Record<string, readonly string[]>> = {
-    records: ['KEY_ARN', 'TABLE_NAME'],
-    push: ['KEY_ARN', 'TABLE_NAME'],
+    records: ['AUDIT_BUCKETS', 'KEY_ARN', 'TABLE_NAME'],
+    push: ['AUDIT_BUCKETS', 'KEY_ARN', 'TABLE_NAME'],
     pull: ['KEY_ARN', 'TABLE_NAME'],
     ready: ['KEY_ARN', 'TABLE_NAME'],
     health: ['TABLE_NAME'],
     observer: ['TABLE_NAME'],
+    archiver: ['AUDIT_BUCKETS', 'TABLE_NAME'],
+    sweeper: ['AUDIT_BUCKETS', 'TABLE_NAME'],
     authorizer: ['JWT_AUDIENCE', 'JWT_ISSUER', 'JWT_KEY_SET'],
     describe: [],
   };
@@ -95,6 +103,16 @@ test('gets the environment of the contract and nothing else', () => {
       const spec: FunctionSpec = FUNCTIONS[name.replace(/^pretraffic-.*/, 'pretraffic') as FunctionName];
       assert.equal(Variables.POWERTOOLS_SERVICE_NAME, spec.service, name);
       if ('TABLE_NAME' in Variables) assert.equal(Variables.TABLE_NAME, 'eden-field-dev-records');
+      if ('AUDIT_BUCKETS' in Variables)
+        assert.deepEqual(
+          JSON.parse(joined(Variables.AUDIT_BUCKETS)),
+          Object.fromEntries(
+            Object.values(DEV.regions).map((region) => [
+              region,
+              `eden-field-dev-audit-${region}-AWS::AccountId`,
+            ]),
+          ),
+        );
       if ('JWT_KEY_SET' in Variables) assert.deepEqual(JSON.parse(Variables.JWT_KEY_SET), DEV.auth.keySet);
     }
   }
@@ -240,10 +258,19 @@ test('a release asks the new version first, sends it a tenth for five minutes, a
   }
 });
 
+function scheduleOf(stack: Stack, name: string) {
+  return only(stack, 'AWS::Scheduler::Schedule', (it) => it.Properties.Name === `eden-field-dev-${name}`);
+}
+
+function invokeOf(stack: Stack, name: string) {
+  const { id } = functionOf(stack, name);
+  return only(stack, 'AWS::Lambda::EventInvokeConfig', (it) => it.Properties.FunctionName.Ref === id);
+}
+
 test('an observer runs every minute and is never run late or again', () => {
   for (const stack of [...serving, quorum]) {
     const alias = aliasOf(stack, 'observer');
-    const schedule = only(stack, 'AWS::Scheduler::Schedule').Properties;
+    const schedule = scheduleOf(stack, 'observer').Properties;
     assert.equal(schedule.ScheduleExpression, 'rate(1 minute)');
     assert.deepEqual(schedule.FlexibleTimeWindow, { Mode: 'OFF' });
     assert.deepEqual(schedule.Target.Arn, { Ref: alias.id });
@@ -251,8 +278,60 @@ test('an observer runs every minute and is never run late or again', () => {
       MaximumRetryAttempts: 0,
       MaximumEventAgeInSeconds: 60,
     });
-    const invoke = only(stack, 'AWS::Lambda::EventInvokeConfig').Properties;
+    const invoke = invokeOf(stack, 'observer').Properties;
     assert.deepEqual([invoke.MaximumRetryAttempts, invoke.MaximumEventAgeInSeconds], [0, 60]);
     assert.ok(functionOf(stack, 'observer').Properties.Timeout > 60, 'it works for the whole minute');
+  }
+});
+
+test('a sweeper runs every hour where it may be active, and a missed hour waits for the next', () => {
+  for (const stack of serving) {
+    const schedule = scheduleOf(stack, 'sweeper').Properties;
+    assert.equal(schedule.ScheduleExpression, 'rate(1 hour)');
+    assert.deepEqual(schedule.Target.Arn, { Ref: aliasOf(stack, 'sweeper').id });
+    assert.deepEqual(schedule.Target.RetryPolicy, {
+      MaximumRetryAttempts: 0,
+      MaximumEventAgeInSeconds: 3_600,
+    });
+    const invoke = invokeOf(stack, 'sweeper').Properties;
+    assert.deepEqual([invoke.MaximumRetryAttempts, invoke.MaximumEventAgeInSeconds], [0, 3_600]);
+  }
+});
+
+test('an archiver reads its own Region’s stream from its beginning, until what failed is archived', () => {
+  for (const stack of [...serving, quorum]) {
+    const { id, Properties: lookup } = only(stack, 'Custom::AWS');
+    const { Tags: _, FunctionName, ...mapping } = only(stack, 'AWS::Lambda::EventSourceMapping').Properties;
+    // The name in the alias's own ARN, and the alias.
+    assert.match(JSON.stringify(FunctionName), new RegExp(`${aliasOf(stack, 'archiver').id}.*:live`));
+    assert.deepEqual(mapping, {
+      EventSourceArn: { 'Fn::GetAtt': [id, 'Table.LatestStreamArn'] },
+      StartingPosition: 'TRIM_HORIZON',
+      BatchSize: 100,
+      MaximumBatchingWindowInSeconds: 1,
+      ParallelizationFactor: 2,
+      BisectBatchOnFunctionError: true,
+      FunctionResponseTypes: ['ReportBatchItemFailures'],
+      // Only images with an entry in the outbox; neither attempts nor age are limited.
+      FilterCriteria: {
+        Filters: [
+          {
+            Pattern: JSON.stringify({
+              dynamodb: { NewImage: { outbox: { L: { S: [{ exists: true }] } } } },
+            }),
+          },
+        ],
+      },
+    });
+    for (const call of [lookup.Create, lookup.Update])
+      assert.deepEqual(JSON.parse(call), {
+        service: 'DynamoDB',
+        action: 'describeTable',
+        parameters: { TableName: 'eden-field-dev-records' },
+        physicalResourceId: { id: 'eden-field-dev-records' },
+        outputPaths: ['Table.LatestStreamArn'],
+      });
+    assert.equal(lookup.Delete, undefined, 'nothing was made, so nothing is to be removed');
+    assert.equal(lookup.InstallLatestAwsSdk, false);
   }
 });

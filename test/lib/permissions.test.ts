@@ -39,17 +39,49 @@ const TRACE = ['xray:PutTraceSegments', 'xray:PutTelemetryRecords'];
 const READ_KEY = ['kms:Decrypt'];
 const WRITE_KEY = ['kms:Decrypt', 'kms:Encrypt', 'kms:ReEncrypt*', 'kms:GenerateDataKey*'];
 const CHECK_KEY = ['kms:GenerateDataKey'];
+const PUT_OBJECT = ['s3:PutObject', 'kms:GenerateDataKey'];
+/** Both prefixes, put and read, in the Region's own bucket. */
+const OWN_AUDIT = [
+  's3:PutObject',
+  's3:GetObject',
+  's3:PutObject',
+  's3:GetObject',
+  'kms:GenerateDataKey',
+  'kms:Decrypt',
+];
+/** Both prefixes, read, in the other two; and on all three what makes S3 say that an object is not there. */
+const PEER_AUDIT = ['s3:GetObject', 's3:GetObject', 'kms:Decrypt', 's3:ListBucket'];
 const MAY: Readonly<Record<string, readonly string[]>> = {
   records: [
     ...['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:UpdateItem', 'dynamodb:Query'],
     ...WRITE_KEY,
     ...CHECK_KEY,
+    ...OWN_AUDIT,
+    ...PEER_AUDIT,
   ],
-  push: ['dynamodb:GetItem', 'dynamodb:UpdateItem', ...WRITE_KEY, ...CHECK_KEY],
+  push: [
+    ...['dynamodb:GetItem', 'dynamodb:UpdateItem', ...WRITE_KEY, ...CHECK_KEY],
+    ...['s3:PutObject', ...PUT_OBJECT],
+  ],
   pull: ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query', ...READ_KEY, ...CHECK_KEY],
   health: ['dynamodb:GetItem', ...READ_KEY],
   ready: ['dynamodb:GetItem', 'dynamodb:UpdateItem', ...WRITE_KEY, ...CHECK_KEY],
   observer: ['dynamodb:GetItem', 'dynamodb:UpdateItem', 'dynamodb:Query', ...WRITE_KEY],
+  archiver: [
+    ...['dynamodb:GetItem', 'dynamodb:UpdateItem', ...WRITE_KEY],
+    ...[
+      'dynamodb:DescribeStream',
+      'dynamodb:GetShardIterator',
+      'dynamodb:GetRecords',
+      'dynamodb:ListStreams',
+    ],
+    ...OWN_AUDIT,
+    ...PEER_AUDIT,
+  ],
+  sweeper: [
+    ...['dynamodb:GetItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem', 'dynamodb:Query', ...WRITE_KEY],
+    ...PUT_OBJECT,
+  ],
   authorizer: [],
   describe: [],
   'pretraffic-push': ['lambda:InvokeFunction', 'codedeploy:PutLifecycleEventHookExecutionStatus'],
@@ -62,15 +94,27 @@ test('each function may do what its code does, and no more', () => {
   }
 });
 
+/** What the resources of a statement about the table end in. */
+const ENDS: Readonly<Record<string, string>> = {
+  Table: ':table/eden-field-dev-records"',
+  TableKey: ':key/"',
+  Feed: '/index/feed"',
+  Tombstones: '/index/tombstones"',
+  Stream: ':table/eden-field-dev-records/stream/*"',
+};
+
 test('a function reaches the replicas it needs: all three for votes and fallback, its own otherwise', () => {
   const everyRegion = ['records', 'push', 'pull'];
   for (const role of ROLES)
-    for (const name of role === 'quorum' ? ['observer'] : [...everyRegion, 'health', 'ready', 'observer']) {
+    for (const name of role === 'quorum'
+      ? ['observer', 'archiver']
+      : [...everyRegion, 'health', 'ready', 'observer', 'archiver', 'sweeper']) {
       const own = DEV.regions[role];
       const expected = everyRegion.includes(name) ? ROLES.map((it) => DEV.regions[it]).sort() : [own];
       for (const statement of statementsOf(STACK_OF[role], name)) {
         const text = JSON.stringify(statement.Resource);
-        if (statement.Sid !== 'Table' && statement.Sid !== 'TableKey' && statement.Sid !== 'Feed') continue;
+        const end = ENDS[statement.Sid ?? ''];
+        if (end === undefined) continue;
         assert.deepEqual(
           [
             ...new Set([...text.matchAll(/:(?:dynamodb|kms):([a-z0-9-]+):/g)].map(([, region]) => region)),
@@ -78,8 +122,7 @@ test('a function reaches the replicas it needs: all three for votes and fallback
           expected,
           `${role} ${name} ${statement.Sid}`,
         );
-        const ends = { Table: ':table/eden-field-dev-records"', Feed: '/index/feed"', TableKey: ':key/"' };
-        assert.equal(text.split(ends[statement.Sid]).length - 1, expected.length, `${name} ${statement.Sid}`);
+        assert.equal(text.split(end).length - 1, expected.length, `${name} ${statement.Sid}`);
         if (statement.Sid === 'TableKey')
           assert.deepEqual(
             list(statement.Condition?.StringEquals?.['kms:ViaService']).toSorted(),
@@ -89,9 +132,47 @@ test('a function reaches the replicas it needs: all three for votes and fallback
     }
 });
 
+test('the audit trail is written in one’s own Region only, and read in others by those that fill gaps', () => {
+  for (const role of ROLES)
+    for (const name of role === 'quorum' ? ['archiver'] : ['records', 'push', 'archiver', 'sweeper'])
+      for (const { Sid, Action, Resource, Condition } of statementsOf(STACK_OF[role], name)) {
+        const keyUse = Sid === 'AuditKey' || Sid === 'PeerKeys';
+        if (!keyUse && !list(Action).some((action) => String(action).startsWith('s3:'))) continue;
+        const own = DEV.regions[role];
+        const others = ROLES.map((it) => DEV.regions[it]).filter((region) => region !== own);
+        const expected = /^Peer/.test(Sid ?? '') ? others : Sid === 'AuditBuckets' ? [own, ...others] : [own];
+        const text = JSON.stringify(Resource);
+        const found = [...text.matchAll(/(?:eden-field-dev-audit-|:kms:)([a-z]+-[a-z]+-\d)/g)].map(
+          ([, it]) => it,
+        );
+        assert.deepEqual(found.toSorted(), expected.toSorted(), `${role} ${name} ${Sid}`);
+        if (keyUse)
+          assert.deepEqual(
+            list(Condition?.StringEquals?.['kms:ViaService']).toSorted(),
+            expected.map((region) => `s3.${region}.amazonaws.com`).toSorted(),
+          );
+        else if (Sid !== 'AuditBuckets')
+          assert.match(text, /Entries$/.test(Sid ?? '') ? /"\/audit\/\*"/ : /"\/losing-payloads\/\*"/);
+      }
+});
+
+test('what looks a stream up may describe the table of its own Region, and log', () => {
+  for (const role of ROLES) {
+    const statements = statementsOf(STACK_OF[role], 'stream-lookup');
+    assert.deepEqual(statements.flatMap(({ Action }) => list(Action)).toSorted(), [
+      'dynamodb:DescribeTable',
+      ...LOG,
+    ]);
+    const table = JSON.stringify(statements.find(({ Sid }) => Sid === 'Table')?.Resource);
+    assert.match(table, new RegExp(`:dynamodb:${DEV.regions[role]}:.*:table/eden-field-dev-records"`));
+  }
+});
+
 /** Statements on every resource, and why there is no other way. */
 const WILDCARDS: Readonly<Record<string, string>> = {
   'xray:PutTraceSegments,xray:PutTelemetryRecords': 'X-Ray has no resources to name (IAM service reference)',
+  'dynamodb:ListStreams':
+    'it has no resources to name (IAM service reference); an event source mapping asks for it',
 };
 
 test('no role may do anything to every resource, but for what has a reason', () => {
@@ -154,10 +235,15 @@ test('API Gateway may call a function from its own method only, through the alia
   }
 });
 
-test('a schedule may call its observer and nothing else', () => {
-  for (const role of ROLES) {
-    const stack = STACK_OF[role];
-    const { Target } = only(stack, 'AWS::Scheduler::Schedule').Properties;
+test('a schedule may call its function and nothing else', () => {
+  const schedules = ROLES.flatMap((role) =>
+    ofType(STACK_OF[role], 'AWS::Scheduler::Schedule').map(([, it]) => ({
+      stack: STACK_OF[role],
+      ...it.Properties,
+    })),
+  );
+  assert.equal(schedules.length, 5);
+  for (const { stack, Name, Target } of schedules) {
     const policy = only(
       stack,
       'AWS::IAM::Policy',
@@ -166,6 +252,7 @@ test('a schedule may call its observer and nothing else', () => {
     const [statement, ...others] = policy.Properties.PolicyDocument.Statement;
     assert.equal(others.length, 0);
     assert.equal(statement.Action, 'lambda:InvokeFunction');
-    assert.match(JSON.stringify(statement.Resource), /ObserverLiveAlias/);
+    const construct = Name === 'eden-field-dev-observer' ? 'Observer' : 'Sweeper';
+    assert.match(JSON.stringify(statement.Resource), new RegExp(`${construct}LiveAlias`));
   }
 });

@@ -1,7 +1,7 @@
 // The app as a whole: which stacks, where, in which order, and that nothing but the key's ARN crosses a Region.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -142,7 +142,7 @@ test('the code names no partition', () => {
   });
   const literal = sources
     .split('\n')
-    .filter((path) => path.endsWith('.ts'))
+    .filter((path) => path.endsWith('.ts') && existsSync(join(ROOT, path)))
     .filter((path) => /arn:aws/.test(readFileSync(join(ROOT, path), 'utf8')));
   assert.deepEqual(literal, []);
 });

@@ -1,5 +1,5 @@
-// The observer of a Region, once a minute: it probes, keeps the feed's heartbeats and feeds the alarm that holds an
-// evacuated primary out of DNS (DESIGN §4, PROTOCOL 6.2).
+// A function that a schedule calls through its `live` alias, and that is never run late or again: what a call missed,
+// the next one does (DESIGN §4, PROTOCOL 7).
 import { Aws, Duration, type RemovalPolicy } from 'aws-cdk-lib';
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
@@ -11,43 +11,43 @@ import { functionName } from '../names.ts';
 import { LiveAlias } from './live-alias.ts';
 import { ServiceFunction } from './service-function.ts';
 
-export interface ObserverProps {
+export interface ScheduledFunctionProps {
   readonly config: Config;
   readonly role: RegionRole;
+  readonly name: 'observer' | 'sweeper';
+  readonly every: keyof typeof EVERY;
+  /** What one call does. */
+  readonly description: string;
   readonly key: IKey;
   readonly keyId: string;
   readonly removalPolicy: RemovalPolicy;
 }
 
-/** A minute's observation is worth nothing in the next one. */
-const MINUTE = Duration.minutes(1);
+const EVERY = {
+  minute: { id: 'EveryMinute', rate: Duration.minutes(1) },
+  hour: { id: 'EveryHour', rate: Duration.hours(1) },
+} as const;
 
-export class Observer extends Construct {
-  constructor(scope: Construct, id: string, props: ObserverProps) {
+export class ScheduledFunction extends Construct {
+  constructor(scope: Construct, id: string, props: ScheduledFunctionProps) {
     super(scope, id);
-    const { config, role, key, keyId, removalPolicy } = props;
-    const observer = new ServiceFunction(this, 'Observer', {
-      config,
-      role,
-      name: 'observer',
-      key,
-      keyId,
-      removalPolicy,
-    });
-    const { alias, callee } = new LiveAlias(this, 'Live', { of: observer });
+    const { config, role, name, every, description, key, keyId, removalPolicy } = props;
+    const scheduled = new ServiceFunction(this, id, { config, role, name, key, keyId, removalPolicy });
+    const { alias, callee } = new LiveAlias(this, 'Live', { of: scheduled });
+    const { id: scheduleId, rate } = EVERY[every];
     // The schedule's call is asynchronous, so that Lambda has a queue and retries of its own beside the schedule's.
-    alias.configureAsyncInvoke({ retryAttempts: 0, maxEventAge: MINUTE });
+    alias.configureAsyncInvoke({ retryAttempts: 0, maxEventAge: rate });
 
-    new Schedule(this, 'EveryMinute', {
-      scheduleName: functionName(config.stage, 'observer'),
-      description: 'One minute of observation',
-      schedule: ScheduleExpression.rate(MINUTE),
+    new Schedule(this, scheduleId, {
+      scheduleName: functionName(config.stage, name),
+      description,
+      schedule: ScheduleExpression.rate(rate),
       target: new LambdaInvoke(callee, {
         // The default is 185 retries over 24 h: after an outage they would all arrive at once.
         retryAttempts: 0,
-        maxEventAge: MINUTE,
+        maxEventAge: rate,
         role: new Role(this, 'ScheduleRole', {
-          description: 'Lets the schedule call the observer',
+          description: `Lets the schedule call the ${name}`,
           assumedBy: new ServicePrincipal('scheduler.amazonaws.com', {
             conditions: { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } },
           }),

@@ -1,0 +1,169 @@
+// `npm run audit`: whether the trail of every conflict still holds, region by region, and copying into a region's
+// bucket what it lacks. Reads the table and the audit buckets with the operator's own credentials.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { type Config, defineConfig, ROLES } from '../config/config.ts';
+import { STAGES } from '../config/stages.ts';
+import { bucketName, tableName } from '../lib/names.ts';
+import type { RecordKey } from '../protocol/names.ts';
+import { fill } from './audit/fill.ts';
+import { type AuditPlace, openPlace } from './audit/places.ts';
+import { Arrival } from './audit/verify.ts';
+import { verifyAll } from './audit/verify-all.ts';
+
+const USAGE = `npm run audit -- verify [--tenant T --collection C --id I | all] [--region R]... [--wait SECONDS]
+npm run audit -- fill --region R
+  verify        walks every chain back from its head by hash, and checks the payloads that lost
+  fill          copies into a region's bucket what the others' have and it lacks
+  --tenant, --collection, --id
+                one record; default all that have entries in a bucket
+  --region      whose bucket; default all three (verify)
+  --wait        how long entries may still be on their way into a bucket; default 15
+  --stage       default dev
+  --endpoint    another endpoint than AWS's, such as a rehearsal's; so does AWS_ENDPOINT_URL
+Exit code: 0 everything holds, 1 something is broken, 2 could not run.`;
+
+const BROKEN = 1;
+const COULD_NOT_RUN = 2;
+
+interface Command {
+  readonly what: 'verify' | 'fill';
+  readonly stage: string;
+  readonly config: Config;
+  /** Whose buckets. */
+  readonly regions: readonly string[];
+  readonly record: RecordKey | undefined;
+  readonly waitMs: number;
+  readonly endpoint: string | undefined;
+}
+
+function commandFrom(args: readonly string[]): Command | 'help' {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      stage: { type: 'string', default: 'dev' },
+      tenant: { type: 'string' },
+      collection: { type: 'string' },
+      id: { type: 'string' },
+      region: { type: 'string', multiple: true },
+      wait: { type: 'string', default: '15' },
+      endpoint: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return 'help';
+  const { stage, region, endpoint, wait } = values;
+  const [what, ...others] = positionals;
+  const isAll = what === 'verify' && others.length === 1 && others[0] === 'all';
+  if ((what !== 'verify' && what !== 'fill') || (others.length > 0 && !isAll))
+    throw new RangeError(`expected verify or fill, got "${positionals.join(' ')}"`);
+  const record = recordFrom(values, what);
+  if (isAll && record) throw new RangeError('expected all or one record, got both');
+  const raw = Object.hasOwn(STAGES, stage) ? STAGES[stage] : undefined;
+  if (!raw) throw new RangeError(`--stage is one of ${Object.keys(STAGES).join(', ')}, got "${stage}"`);
+  const config = defineConfig(stage, raw);
+  const all = regionsOf(config);
+  for (const it of region ?? [])
+    if (!all.includes(it)) throw new RangeError(`--region is one of ${all.join(', ')}, got "${it}"`);
+  if (what === 'fill' && region?.length !== 1)
+    throw new RangeError(`fill takes one --region, got ${region?.length ?? 0}`);
+  if (!/^\d{1,4}$/.test(wait)) throw new RangeError(`--wait is in whole seconds, got "${wait}"`);
+  if (endpoint !== undefined && !/^https?:\/\//.test(endpoint))
+    throw new RangeError(`--endpoint is an http or https URL, got "${endpoint}"`);
+  return {
+    what,
+    stage,
+    config,
+    regions: [...new Set(region ?? all)],
+    record,
+    waitMs: Number(wait) * 1_000,
+    endpoint,
+  };
+}
+
+function regionsOf({ regions }: Config): readonly string[] {
+  return ROLES.map((role) => regions[role]);
+}
+
+function recordFrom(
+  {
+    tenant,
+    collection,
+    id,
+  }: { readonly tenant?: string; readonly collection?: string; readonly id?: string },
+  what: string,
+): RecordKey | undefined {
+  if (tenant === undefined && collection === undefined && id === undefined) return undefined;
+  if (what === 'fill') throw new RangeError('fill takes no record: it fills whatever is missing');
+  if (tenant === undefined || collection === undefined || id === undefined)
+    throw new RangeError('a record is named by --tenant, --collection and --id together');
+  return { tenant, collection, id };
+}
+
+interface Opened {
+  /** Those asked for. */
+  readonly places: readonly AuditPlace[];
+  /** Of the others, those that answer. */
+  readonly peers: readonly AuditPlace[];
+  readonly silent: readonly string[];
+}
+
+/** A region that is down must not keep the others from being looked at. */
+async function openPlaces({ stage, config, regions, endpoint }: Command): Promise<Opened> {
+  const open = (region: string) =>
+    openPlace({
+      region,
+      table: tableName(stage),
+      bucketIn: (account) => bucketName(stage, 'audit', region, account),
+      endpoint,
+    });
+  const others = regionsOf(config).filter((region) => !regions.includes(region));
+  const [places, settled] = await Promise.all([
+    Promise.all(regions.map(open)),
+    Promise.allSettled(others.map(open)),
+  ]);
+  return {
+    places,
+    peers: settled.flatMap((it) => (it.status === 'fulfilled' ? [it.value] : [])),
+    silent: others.filter((_, index) => settled[index]?.status === 'rejected'),
+  };
+}
+
+/** Returns the exit code. */
+async function runFill(command: Command): Promise<number> {
+  const { places, peers, silent } = await openPlaces(command);
+  let code = 0;
+  for (const place of places) {
+    const { entries, payloads, damaged } = await fill(place, peers);
+    console.log(`${place.region}: ${entries} entries and ${payloads} payloads copied into its bucket`);
+    for (const key of damaged) console.log(`  of ${key} there is no whole copy to be had`);
+    if (damaged.length > 0) code = BROKEN;
+  }
+  if (silent.length === 0) return code;
+  console.error(`audit: ${silent.join(', ')} did not answer: fill again when it does`);
+  return COULD_NOT_RUN;
+}
+
+async function runVerify(command: Command): Promise<number> {
+  const { places, peers } = await openPlaces(command);
+  const holds = await verifyAll({
+    record: command.record,
+    places,
+    peers,
+    arrival: new Arrival(command.waitMs, sleep),
+    say: console.log,
+  });
+  return holds ? 0 : BROKEN;
+}
+
+try {
+  const command = commandFrom(process.argv.slice(2));
+  if (command === 'help') console.log(USAGE);
+  else process.exitCode = await (command.what === 'verify' ? runVerify(command) : runFill(command));
+} catch (error) {
+  const isUsage =
+    error instanceof RangeError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS');
+  console.error(`audit: ${error instanceof Error ? error.message : error}${isUsage ? `\n\n${USAGE}` : ''}`);
+  process.exitCode = COULD_NOT_RUN;
+}
