@@ -143,3 +143,18 @@ function readJson(root: string, file: string): Readonly<Record<string, unknown>>
     throw new AssemblyError(`${file} is not JSON: run \`npm run synth\` again (${cause})`);
   }
 }
+
+/** By the stacks' names. @throws AssemblyError none has one */
+export function stageOf(stacks: readonly StackFiles[]): string {
+  for (const { name } of stacks) {
+    const stage = /^eden-field-([a-z0-9]+)-/.exec(name)?.[1];
+    if (stage !== undefined) return stage;
+  }
+  throw new AssemblyError(`expected stacks called eden-field-<stage>-…, got ${stacks[0]?.name}`);
+}
+
+export function partitionOf(region: string): { partition: string; urlSuffix: string } {
+  if (region.startsWith('cn-')) return { partition: 'aws-cn', urlSuffix: 'amazonaws.com.cn' };
+  if (region.startsWith('us-gov-')) return { partition: 'aws-us-gov', urlSuffix: 'amazonaws.com' };
+  return { partition: 'aws', urlSuffix: 'amazonaws.com' };
+}

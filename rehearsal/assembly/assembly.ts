@@ -4,13 +4,17 @@ import { statSync } from 'node:fs';
 import {
   AssemblyError,
   type AssemblyFiles,
+  partitionOf,
   readAssemblyFiles,
   type StackFiles,
+  stageOf,
   type TemplateOutput,
   type TemplateResource,
 } from './assembly-files.ts';
+import { refuseCycles } from './cycles.ts';
 import { isFields, NO_VALUE, resolveCondition, resolveValue, type Scope } from './intrinsics.ts';
-import { type Facts, OTHER_TYPE, RESOURCE_TYPES } from './resource-types.ts';
+import { type Facts, OTHER_TYPE, RESOURCE_TYPES, STREAM_LABEL } from './resource-types.ts';
+import { type DescribedTable, describeTableField, readDescribeTable, SDK_CALL_TYPE } from './sdk-calls.ts';
 
 export { AssemblyError };
 
@@ -41,6 +45,7 @@ export interface Deployment {
 /** Types that only make values travel between stacks, or say which CDK this was; reading the assembly plays them. */
 export const PLAYED_TYPES: readonly string[] = [
   'AWS::CDK::Metadata',
+  SDK_CALL_TYPE,
   'Custom::CrossRegionExportReader',
   'Custom::CrossRegionExportWriter',
 ];
@@ -78,14 +83,6 @@ export function unrehearsedTypes(deployment: Deployment, playedTypes: Iterable<s
   const played = new Set([...PLAYED_TYPES, ...playedTypes]);
   const types = new Set(deployment.resources.map(({ type }) => type));
   return [...types].filter((type) => !played.has(type)).sort();
-}
-
-function stageOf(stacks: readonly StackFiles[]): string {
-  for (const { name } of stacks) {
-    const stage = /^eden-field-([a-z0-9]+)-/.exec(name)?.[1];
-    if (stage !== undefined) return stage;
-  }
-  throw new AssemblyError(`expected stacks called eden-field-<stage>-…, got ${stacks[0]?.name}`);
 }
 
 function assetPath({ assets }: AssemblyFiles, { stack, logicalId, properties }: Resource): string {
@@ -220,10 +217,44 @@ class Resolver {
           `Properties.ReaderProps.imports.${attribute}`,
         );
     }
+    if (Type === SDK_CALL_TYPE) return this.#sdkAnswer(stack, logicalId, attribute);
     throw new AssemblyError(
       `${logicalId} (${Type}) has no attribute ${attribute} that the rehearsal knows: add it to rehearsal/assembly/resource-types.ts`,
       { stack: stack.name, logicalId: from, path },
     );
+  }
+
+  /** What a custom resource's call to AWS answers. */
+  #sdkAnswer(stack: StackFiles, logicalId: string, attribute: string): string {
+    const path = 'Properties.Create';
+    const scope = this.#scope(stack, logicalId, () => {});
+    const create = resolveValue(stack.template.Resources[logicalId]?.Properties?.['Create'], scope, path);
+    try {
+      const { tableName, region = stack.region } = readDescribeTable(create);
+      const table = this.#table(tableName, region);
+      if (!table) throw new RangeError(`no stack has a table ${tableName} with a replica in ${region}`);
+      const field = describeTableField(attribute, table);
+      if (field !== undefined) return field;
+      throw new RangeError(`expected an attribute of ${tableName} that is played, got ${attribute}`);
+    } catch (why) {
+      if (why instanceof RangeError) return scope.fail(path, why.message);
+      throw why;
+    }
+  }
+
+  /** A table by the name and region of one of its replicas. */
+  #table(name: string, region: string): DescribedTable | undefined {
+    for (const stack of this.#files.stacks)
+      for (const [logicalId, { Type, Properties = {} }] of Object.entries(stack.template.Resources)) {
+        if (Type !== 'AWS::DynamoDB::GlobalTable' || !this.#exists(stack, logicalId)) continue;
+        if (this.#identity(stack, logicalId).id !== name) continue;
+        const replicas = [Properties['Replicas']].flat().filter(isFields);
+        if (!replicas.some(({ Region }) => Region === region)) continue;
+        const arn = `arn:${partitionOf(region).partition}:dynamodb:${region}:${this.#account}:table/${name}`;
+        const streamLabel = Properties['StreamSpecification'] === undefined ? undefined : STREAM_LABEL;
+        return { arn, name, streamLabel };
+      }
+    return undefined;
   }
 
   #customProps(stack: StackFiles, logicalId: string, name: string): Readonly<Record<string, unknown>> {
@@ -359,30 +390,4 @@ class Resolver {
         return undefined;
     }
   }
-}
-
-function partitionOf(region: string): { partition: string; urlSuffix: string } {
-  if (region.startsWith('cn-')) return { partition: 'aws-cn', urlSuffix: 'amazonaws.com.cn' };
-  if (region.startsWith('us-gov-')) return { partition: 'aws-us-gov', urlSuffix: 'amazonaws.com' };
-  return { partition: 'aws', urlSuffix: 'amazonaws.com' };
-}
-
-/** CloudFormation refuses a stack whose resources wait for one another in a circle; synth does not notice. */
-function refuseCycles(stack: string, needs: ReadonlyMap<string, ReadonlySet<string>>): void {
-  const done = new Set<string>();
-  const visit = (logicalId: string, way: readonly string[]): void => {
-    if (done.has(logicalId)) return;
-    const start = way.indexOf(logicalId);
-    if (start >= 0)
-      throw new AssemblyError(
-        `resources wait for one another: ${[...way.slice(start), logicalId].join(' → ')}`,
-        {
-          stack,
-          logicalId,
-        },
-      );
-    for (const needed of needs.get(logicalId) ?? []) visit(needed, [...way, logicalId]);
-    done.add(logicalId);
-  };
-  for (const logicalId of needs.keys()) visit(logicalId, []);
 }

@@ -2,6 +2,7 @@
 // up are derived from the stack and the logical id, so that every run, and every process of a run, has the same.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-template-resource-type-ref.html
 import { createHash } from 'node:crypto';
+import { givenPhysicalId, SDK_CALL_TYPE } from './sdk-calls.ts';
 
 /** What an identity may depend on: where the resource stands and some of its own properties, resolved. */
 export interface Facts {
@@ -95,6 +96,8 @@ const keyArn = arnOf('kms', (_, id) => `key/${id}`);
 const self: Attribute = (_, id) => id;
 
 const SPLIT_ID_LENGTH = 6;
+/** The label of every table's stream: the same in all regions and every run. */
+export const STREAM_LABEL = '2020-01-01T00:00:00.000';
 
 export const RESOURCE_TYPES: Readonly<Record<string, TypeRule>> = {
   'AWS::ApiGateway::Authorizer': { id: madeUp(SPLIT_ID_LENGTH), attributes: { AuthorizerId: self } },
@@ -161,7 +164,7 @@ export const RESOURCE_TYPES: Readonly<Record<string, TypeRule>> = {
     arn: arnOf('dynamodb', (_, id) => `table/${id}`),
     attributes: {
       TableId: uuid,
-      StreamArn: arnOf('dynamodb', (_, id) => `table/${id}/stream/2020-01-01T00:00:00.000`),
+      StreamArn: arnOf('dynamodb', (_, id) => `table/${id}/stream/${STREAM_LABEL}`),
     },
   },
   'AWS::Events::Rule': { id: named('Name'), arn: arnOf('events', (_, id) => `rule/${id}`) },
@@ -194,6 +197,14 @@ export const RESOURCE_TYPES: Readonly<Record<string, TypeRule>> = {
     id: (facts) => `${functionArn(facts)}:${facts.text('Name')}`,
     arn: self,
     attributes: { AliasArn: self },
+  },
+  'AWS::Lambda::EventSourceMapping': {
+    id: uuid,
+    arn: arnOf('lambda', (_, id) => `event-source-mapping:${id}`),
+    attributes: {
+      Id: self,
+      EventSourceMappingArn: arnOf('lambda', (_, id) => `event-source-mapping:${id}`),
+    },
   },
   'AWS::Lambda::Function': {
     id: named('FunctionName'),
@@ -244,6 +255,7 @@ export const RESOURCE_TYPES: Readonly<Record<string, TypeRule>> = {
     arn: arnOf('ssm', (_, id) => `parameter/${id.replace(/^\//, '')}`),
     attributes: { Value: (facts) => facts.text('Value') ?? '' },
   },
+  [SDK_CALL_TYPE]: { id: (facts) => givenPhysicalId(facts.text('Create')) ?? generatedName(facts) },
   'AWS::WAFv2::WebACL': {
     id: (facts) => `${named('Name')(facts)}|${uuid(facts)}|${facts.text('Scope')}`,
     arn: arnOf('wafv2', (facts) => `regional/webacl/${named('Name')(facts)}/${uuid(facts)}`),

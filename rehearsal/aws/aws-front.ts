@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { crc32 } from 'node:zlib';
 import type { RegionLinks } from './dynamodb/region-links.ts';
 import { commonError, ServiceError } from './service-error.ts';
-import { isSignedWith, readClaim, type SignatureClaim } from './signature.ts';
+import { isSignedWith, readClaim, type SignatureClaim, type SignedRequest } from './signature.ts';
 
 /** Who an access key belongs to. */
 export interface Caller {
@@ -20,7 +20,7 @@ export interface Caller {
 export interface ServiceCall {
   /** `x-amz-target`, e.g. `DynamoDB_20120810.GetItem`; empty for services that do not use it. */
   readonly target: string;
-  readonly body: string;
+  readonly request: SignedRequest;
   /** The region whose endpoint is called. */
   readonly region: string;
   readonly caller: Caller;
@@ -29,7 +29,9 @@ export interface ServiceCall {
 export interface Answer {
   readonly status: number;
   readonly contentType: string;
-  readonly body: string;
+  readonly body: string | Uint8Array;
+  /** Beside what every answer has; `content-length` for a HEAD, whose answer has no body. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface Service {
@@ -104,7 +106,8 @@ async function serve(
       send(response, { status: 200, contentType: 'application/json', body: JSON.stringify(page()) });
       return;
     }
-    const answer = await answerTo(options, request, body, gone.signal);
+    const { method = 'GET', url = '/', headers } = request;
+    const answer = await answerTo(options, { method, url, headers, body }, gone.signal);
     if (answer) send(response, answer);
     else response.destroy();
   } catch (error) {
@@ -116,8 +119,7 @@ async function serve(
 /** Undefined when the request, or its answer, never gets through. */
 async function answerTo(
   { services, callers, links, hangMs = 30_000 }: AwsFrontOptions,
-  request: IncomingMessage,
-  body: Buffer,
+  request: SignedRequest,
   gone: AbortSignal,
 ): Promise<Answer | undefined> {
   const claim = claimOf(request);
@@ -130,7 +132,7 @@ async function answerTo(
       `The rehearsal does not play ${claim.service}; it plays ${played}`,
     );
   }
-  const caller = callerOf(callers, claim, request, body);
+  const caller = callerOf(callers, claim, request);
   if (caller instanceof ServiceError) return service.refuse(caller);
   const crosses = async (from: string, to: string) => {
     const open = await links.until(() => links.reaches(from, to) || undefined, hangMs, gone);
@@ -139,12 +141,7 @@ async function answerTo(
   };
   if (!(await crosses(caller.region, claim.region))) return undefined;
   const target = String(request.headers['x-amz-target'] ?? '');
-  const answer = await attempt(service, {
-    target,
-    body: body.toString('utf8'),
-    region: claim.region,
-    caller,
-  });
+  const answer = await attempt(service, { target, request, region: claim.region, caller });
   return (await crosses(claim.region, caller.region)) ? answer : undefined;
 }
 
@@ -157,17 +154,17 @@ async function attempt(service: Service, call: ServiceCall): Promise<Answer> {
 }
 
 /** In a form that the SDK's client of that service reads, so that people see the message. */
-function refuseService({ headers }: IncomingMessage, service: string, message: string): Answer {
+function refuseService({ headers }: SignedRequest, service: string, message: string): Answer {
   const error = `<Error><Code>NotRehearsed</Code><Message>${message}</Message></Error>`;
-  const isQuery = headers['content-type']?.startsWith('application/x-www-form-urlencoded') === true;
+  const isQuery = String(headers['content-type']).startsWith('application/x-www-form-urlencoded');
   if (service === 's3') return { status: 400, contentType: 'application/xml', body: error };
   if (isQuery)
     return { status: 400, contentType: 'text/xml', body: `<ErrorResponse>${error}</ErrorResponse>` };
   return jsonRefusal(commonError(400, 'NotRehearsed', message));
 }
 
-function claimOf({ headers: { authorization } }: IncomingMessage): SignatureClaim {
-  if (!authorization)
+function claimOf({ headers: { authorization } }: SignedRequest): SignatureClaim {
+  if (typeof authorization !== 'string')
     throw commonError(400, 'MissingAuthenticationTokenException', 'Request is missing Authentication Token');
   const claim = readClaim(authorization);
   if (claim) return claim;
@@ -181,8 +178,7 @@ function claimOf({ headers: { authorization } }: IncomingMessage): SignatureClai
 function callerOf(
   callers: AwsFrontOptions['callers'],
   claim: SignatureClaim,
-  request: IncomingMessage,
-  body: Buffer,
+  request: SignedRequest,
 ): Caller | ServiceError {
   const caller = callers.get(claim.accessKeyId);
   if (!caller)
@@ -191,8 +187,7 @@ function callerOf(
       'UnrecognizedClientException',
       'The security token included in the request is invalid.',
     );
-  const { method = 'GET', url = '/', headers } = request;
-  if (isSignedWith(caller.secretAccessKey, claim, { method, url, headers, body })) return caller;
+  if (isSignedWith(caller.secretAccessKey, claim, request)) return caller;
   return commonError(
     400,
     'InvalidSignatureException',
@@ -216,13 +211,14 @@ async function bodyOf(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-function send(response: ServerResponse, { status, contentType, body }: Answer): void {
+function send(response: ServerResponse, { status, contentType, body, headers }: Answer): void {
   const bytes = Buffer.from(body);
   response.writeHead(status, {
     'content-type': contentType,
     'content-length': bytes.length,
     'x-amzn-requestid': randomUUID(),
     'x-amz-crc32': crc32(bytes),
+    ...headers,
   });
   response.end(bytes);
 }
@@ -242,11 +238,11 @@ export function jsonService(
   prefix: string,
   contentType: string,
   run: (
-    call: Omit<ServiceCall, 'target' | 'body'> & { operation: string; input: Record<string, unknown> },
+    call: Omit<ServiceCall, 'target' | 'request'> & { operation: string; input: Record<string, unknown> },
   ) => Promise<Record<string, unknown>>,
 ): Service {
   return {
-    async call({ target, body, region, caller }) {
+    async call({ target, request, region, caller }) {
       const [service, operation] = target.split('.');
       if (service !== prefix || !operation)
         throw commonError(
@@ -254,11 +250,17 @@ export function jsonService(
           'UnknownOperationException',
           `x-amz-target: expected ${prefix}.<operation>, got "${target}"`,
         );
-      const output = await run({ operation, input: parseObject(body), region, caller });
+      const output = await run({ operation, input: parseObject(request.body.toString()), region, caller });
       return { status: 200, contentType, body: JSON.stringify(output) };
     },
     refuse: (error) => jsonRefusal(error, contentType),
   };
+}
+
+/** Services of one signing name, told apart by what `x-amz-target` begins with; what fits none is the first's to refuse. */
+export function byTarget(first: Service, others: Readonly<Record<string, Service>>): Service {
+  const of = ({ target }: ServiceCall) => others[target.split('.')[0] ?? ''] ?? first;
+  return { call: (call) => of(call).call(call), refuse: (error) => first.refuse(error) };
 }
 
 function parseObject(body: string): Record<string, unknown> {

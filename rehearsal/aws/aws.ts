@@ -1,16 +1,30 @@
-// The rehearsal's AWS: DynamoDB, KMS and STS of all regions behind one endpoint for ordinary SDKs, with the tables,
-// keys and permissions of the cloud assembly and nothing else. Runs in a process of its own, or within a test.
+// The rehearsal's AWS: DynamoDB with its streams, S3, KMS and STS of all regions behind one endpoint for ordinary SDKs,
+// with the tables, buckets, keys and permissions of the cloud assembly and nothing else. Runs in a process of its own,
+// or within a test.
 import { type Deployment, readDeployment } from '../assembly/assembly.ts';
 import type { AwsProcessOptions, FromAwsProcess, LinkState, ToAwsProcess } from '../supervisor/messages.ts';
-import { type AwsFront, type Caller, jsonService, openAwsFront, type Service } from './aws-front.ts';
+import {
+  type AwsFront,
+  byTarget,
+  type Caller,
+  jsonService,
+  openAwsFront,
+  type Service,
+} from './aws-front.ts';
 import { credentialsOf, OPERATOR } from './credentials.ts';
-import { DynamoDb } from './dynamodb/dynamodb.ts';
+import { checkDeploymentCalls } from './deployment-calls.ts';
+import { DynamoDb, type DynamoDbCall, type EncryptedTable } from './dynamodb/dynamodb.ts';
 import { readGlobalTable } from './dynamodb/global-table.ts';
 import { RegionLinks } from './dynamodb/region-links.ts';
 import { ReplicatedTable, type ReplicatedTableOptions } from './dynamodb/replicated-table.ts';
+import { TableStream } from './dynamodb/streams.ts';
+import { DynamoDbStreams, STREAMS_PREFIX } from './dynamodb/streams-api.ts';
 import { Iam } from './iam.ts';
 import type { Access } from './iam-policy.ts';
 import { Kms } from './kms.ts';
+import { bucketsOf } from './s3/buckets.ts';
+import { refuse } from './s3/errors.ts';
+import { S3 } from './s3/s3.ts';
 import { stsService } from './sts.ts';
 
 export interface AwsOptions
@@ -22,6 +36,8 @@ export interface AwsOptions
   readonly port?: number;
   /** How long a request to a region out of reach hangs before its connection is broken. @default 30000 */
   readonly hangMs?: number;
+  /** Told what people should know. @default nobody */
+  readonly onLog?: (line: string) => void;
 }
 
 export interface Aws {
@@ -36,46 +52,25 @@ export interface Aws {
 }
 
 /** Services whose permissions are checked here. */
-const CHECKED = ['dynamodb', 'kms'];
+const CHECKED = ['dynamodb', 'kms', 's3'];
 
 /** Unused permissions and what in the policies was not understood, as JSON, for people and the console. */
 const PERMISSIONS_PATH = '/permissions';
 
 export async function startAws(options: AwsOptions): Promise<Aws> {
-  const { deployment, hangMs, port, links: states, ...tableOptions } = options;
+  const { deployment, hangMs, port, links: states, onLog, ...tableOptions } = options;
   const { account } = deployment;
   const links = new RegionLinks(states);
   const iam = new Iam(deployment);
   const kms = new Kms(deployment);
-  const described = deployment.ofType('AWS::DynamoDB::GlobalTable').map(readGlobalTable);
-  const tables = await Promise.all(
-    described.map(async ({ schema, regions, keyArns }) => ({
-      table: await ReplicatedTable.open({ ...tableOptions, schema, regions, account, links }),
-      keyArns,
-    })),
-  );
-  const dynamodb = new DynamoDb(tables, account);
-  const authorizer = (caller: Caller, region: string) => (access: Access) => {
-    const context = { 'aws:RequestedRegion': region, ...access.context };
-    iam.authorize(caller.principalArn, { ...access, context }, kms.keyPolicy(access.resource));
-  };
-  const services = new Map<string, Service>([
-    [
-      'dynamodb',
-      jsonService('DynamoDB_20120810', 'application/x-amz-json-1.0', ({ caller, ...call }) =>
-        dynamodb.call({ ...call, authorize: authorizer(caller, call.region) }),
-      ),
-    ],
-    [
-      'kms',
-      jsonService('TrentService', 'application/x-amz-json-1.1', ({ caller, ...call }) =>
-        kms.call({ ...call, authorize: authorizer(caller, call.region) }),
-      ),
-    ],
-    ['sts', stsService(account, (principalArn) => iam.sessionArn(principalArn))],
+  checkDeploymentCalls(deployment, iam);
+  const buckets = bucketsOf(deployment);
+  const [tables, s3] = await Promise.all([
+    openTables(deployment, { ...tableOptions, links, account }, onLog),
+    buckets.length > 0 ? S3.open(buckets) : undefined,
   ]);
   const front: AwsFront = await openAwsFront({
-    services,
+    services: servicesOf(account, { tables, iam, kms, s3 }),
     callers: callersOf(deployment, iam.roleArns),
     links,
     pages: new Map([
@@ -96,9 +91,70 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
     kms,
     async close() {
       await front.close();
-      await Promise.all(tables.map(({ table }) => table.close()));
+      await Promise.all([s3?.close(), ...tables.map(({ table }) => table.close())]);
     },
   };
+}
+
+function openTables(
+  deployment: Pick<Deployment, 'ofType'>,
+  options: Omit<ReplicatedTableOptions, 'schema' | 'regions'>,
+  onDropped: (line: string) => void = () => undefined,
+): Promise<readonly EncryptedTable[]> {
+  const described = deployment.ofType('AWS::DynamoDB::GlobalTable').map(readGlobalTable);
+  return Promise.all(
+    described.map(async ({ schema, regions, keyArns, streamViewType: viewType }) => {
+      const table = await ReplicatedTable.open({ ...options, schema, regions });
+      return { table, keyArns, ...(viewType && { stream: new TableStream({ table, viewType, onDropped }) }) };
+    }),
+  );
+}
+
+interface Parts {
+  readonly tables: readonly EncryptedTable[];
+  readonly iam: Iam;
+  readonly kms: Kms;
+  readonly s3: S3 | undefined;
+}
+
+type Run = (call: DynamoDbCall) => Promise<Record<string, unknown>>;
+
+/** By name in the credential scope; each asks for every permission that a call needs. */
+function servicesOf(account: string, { tables, iam, kms, s3 }: Parts): ReadonlyMap<string, Service> {
+  const authorizer = (caller: Caller, region: string) => (access: Access) => {
+    const context = { 'aws:RequestedRegion': region, ...access.context };
+    const policy = kms.policyOf(access.resource) ?? s3?.policyOf(access.resource);
+    iam.authorize(caller.principalArn, { ...access, context }, policy);
+  };
+  const json = (prefix: string, version: string, run: Run) =>
+    jsonService(prefix, `application/x-amz-json-${version}`, ({ caller, ...rest }) =>
+      run({ ...rest, authorize: authorizer(caller, rest.region) }),
+    );
+  const dynamodb = new DynamoDb(tables, account);
+  const streams = new DynamoDbStreams(
+    tables.flatMap(({ stream, keyArns }) => (stream ? [{ stream, keyArns }] : [])),
+    account,
+  );
+  const services = new Map<string, Service>([
+    [
+      'dynamodb',
+      byTarget(
+        json('DynamoDB_20120810', '1.0', (call) => dynamodb.call(call)),
+        {
+          [STREAMS_PREFIX]: json(STREAMS_PREFIX, '1.0', (call) => streams.call(call)),
+        },
+      ),
+    ],
+    ['kms', json('TrentService', '1.1', (call) => kms.call(call))],
+    ['sts', stsService(account, (principalArn) => iam.sessionArn(principalArn))],
+  ]);
+  if (s3)
+    services.set('s3', {
+      call: ({ request, region, caller }) =>
+        s3.call({ request, region, authorize: authorizer(caller, region) }),
+      refuse,
+    });
+  return services;
 }
 
 /** Every role and the operator, in every region of the deployment, by access key id. */
@@ -119,13 +175,14 @@ function callersOf(
 
 async function runAsProcess(options: AwsProcessOptions): Promise<void> {
   const { assemblyDir, account, port, links } = options;
-  const aws = await startAws({ deployment: readDeployment(assemblyDir, { account }), port, links });
   const tell = (message: FromAwsProcess) => process.send?.(message);
+  const onLog = (line: string) => tell({ type: 'log', line });
+  const aws = await startAws({ deployment: readDeployment(assemblyDir, { account }), port, links, onLog });
   process.on('message', (message: ToAwsProcess) => {
     if (message.type === 'links') aws.links.set(message.links);
     else aws.links.setUp(message.region, message.up);
   });
-  for (const problem of aws.iam.problems) tell({ type: 'log', line: problem });
+  for (const problem of aws.iam.problems) onLog(problem);
   tell({ type: 'ready', port: aws.port });
 }
 

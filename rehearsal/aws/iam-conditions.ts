@@ -11,7 +11,7 @@ export type Verdict =
 
 /** Keys whose absence from a request means what it says; any other key is not understood. */
 const KEYS =
-  /^(aws:(sourceaccount|sourcearn|principalarn|principalaccount|requestedregion|securetransport)|dynamodb:leadingkeys|kms:(viaservice|calleraccount|encryptioncontext:.+))$/;
+  /^(s3:(delimiter|max-keys|prefix|tlsversion)|aws:(sourceaccount|sourcearn|principalarn|principalaccount|requestedregion|securetransport)|dynamodb:leadingkeys|kms:(viaservice|calleraccount|encryptioncontext:.+))$/;
 
 type Compare = (pattern: string, value: string) => boolean;
 
@@ -21,12 +21,18 @@ const COMPARISONS: Readonly<Record<string, Compare>> = {
   StringLike: (pattern, value) => wildcard(pattern).test(value),
   ArnEquals: arnLike,
   ArnLike: arnLike,
+  NumericEquals: (pattern, value) => Number(value) === Number(pattern),
+  NumericLessThan: (pattern, value) => Number(value) < Number(pattern),
+  NumericLessThanEquals: (pattern, value) => Number(value) <= Number(pattern),
+  NumericGreaterThan: (pattern, value) => Number(value) > Number(pattern),
+  NumericGreaterThanEquals: (pattern, value) => Number(value) >= Number(pattern),
   Bool: (pattern, value) => pattern.toLowerCase() === value.toLowerCase(),
 };
 const NEGATIONS: Readonly<Record<string, string>> = {
   StringNotEquals: 'StringEquals',
   StringNotEqualsIgnoreCase: 'StringEqualsIgnoreCase',
   StringNotLike: 'StringLike',
+  NumericNotEquals: 'NumericEquals',
   ArnNotEquals: 'ArnEquals',
   ArnNotLike: 'ArnLike',
 };

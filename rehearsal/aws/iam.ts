@@ -22,6 +22,14 @@ export interface Grant {
   readonly resource: string;
 }
 
+/** The policy of a resource that is asked for. */
+export interface ResourcePolicy {
+  readonly statements: readonly Statement[];
+  /** As a KMS key's: it must allow the caller, or leave the decision to its account's policies. Otherwise, as a
+   * bucket's, it may allow or deny what the caller's own policies do not. */
+  readonly mustAllow: boolean;
+}
+
 /** Who wants to invoke a function: a role, or a service on behalf of a resource. */
 export type Invoker = { readonly roleArn: string } | { readonly service: string; readonly sourceArn: string };
 
@@ -116,14 +124,15 @@ export class Iam {
 
   /**
    * Lets an allowed request pass and remembers it.
-   * @param resourcePolicy of a resource that decides with the caller's policies, as a KMS key does: it must allow the
-   *   caller or leave the decision to its account's policies
+   * @param resourcePolicy of a resource that decides with the caller's policies
    * @throws {ServiceError} AccessDeniedException, in AWS's words
    */
-  authorize(principalArn: string, access: Access, resourcePolicy?: readonly Statement[]): void {
+  authorize(principalArn: string, access: Access, resourcePolicy?: ResourcePolicy): void {
     const reason = this.#refusal(principalArn, access, resourcePolicy);
     if (reason === undefined) {
-      this.#used.set([principalArn, access.action, access.resource].join(), { ...access, principalArn });
+      // Of S3's objects only their bucket: there is no end of them.
+      const resource = access.resource.replace(/^(arn:[^:]+:s3:::[^/]+\/).*$/, '$1*');
+      this.#used.set([principalArn, access.action, resource].join(), { ...access, resource, principalArn });
       return;
     }
     throw commonError(
@@ -180,11 +189,11 @@ export class Iam {
   }
 
   /** Why a request is refused, in AWS's words; undefined when it is allowed. */
-  #refusal(principalArn: string, access: Access, resourcePolicy?: readonly Statement[]): string | undefined {
+  #refusal(principalArn: string, access: Access, resourcePolicy?: ResourcePolicy): string | undefined {
     if (principalArn === OPERATOR) return undefined;
     const request = { ...access, context: { ...this.#principalContext(principalArn), ...access.context } };
     const own = this.#matching(this.#statements.get(principalArn) ?? [], request);
-    const theirs = this.#matching(resourcePolicy ?? [], request);
+    const theirs = this.#matching(resourcePolicy?.statements ?? [], request);
     const named = theirs.filter(
       ({ principals }) => principals.includes(principalArn) || principals.includes('*'),
     );
@@ -195,7 +204,7 @@ export class Iam {
     if ([...named, ...delegated].some(({ effect }) => effect === 'Deny'))
       return 'with an explicit deny in a resource-based policy';
     if (named.length > 0) return undefined;
-    if (resourcePolicy !== undefined && delegated.length === 0)
+    if (resourcePolicy?.mustAllow && delegated.length === 0)
       return `because no resource-based policy allows the ${access.action} action`;
     if (own.length === 0) return `because no identity-based policy allows the ${access.action} action`;
     for (const statement of own) this.#markUsed(principalArn, statement, access);

@@ -2,7 +2,7 @@
 // of a multi-Region key share, so that what one region encrypts another can decrypt. A key can be switched off.
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import type { Resource } from '../assembly/assembly.ts';
-import type { PolicySource } from './iam.ts';
+import type { PolicySource, ResourcePolicy } from './iam.ts';
 import { type Access, readPolicy, type Statement } from './iam-policy.ts';
 import { commonError, ServiceError, validationError } from './service-error.ts';
 
@@ -59,8 +59,9 @@ export class Kms {
   }
 
   /** The policy of a key; undefined for what is no key of ours. */
-  keyPolicy(arn: string): readonly Statement[] | undefined {
-    return this.#keys.find((key) => key.arn === arn)?.policy;
+  policyOf(arn: string): ResourcePolicy | undefined {
+    const key = this.#keys.find((each) => each.arn === arn);
+    return key && { statements: key.policy, mustAllow: true };
   }
 
   /** Switches a region's keys off, or on again: off, they answer DisabledException. */

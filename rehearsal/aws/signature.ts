@@ -1,4 +1,5 @@
-// Signature Version 4, checked: who signed a request, for which region and service, and whether with the right secret.
+// Signature Version 4: who signed a request, for which region and service, and whether with the right secret; and a
+// signature of our own, for services that call others.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 
@@ -20,7 +21,7 @@ export interface SignedRequest {
   readonly url: string;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly body: Uint8Array;
+  readonly body: Buffer;
 }
 
 const HEADER =
@@ -36,15 +37,37 @@ export function readClaim(authorization: string): SignatureClaim | undefined {
 
 /** Whether the claim was signed with this secret, over this very request. */
 export function isSignedWith(secret: string, claim: SignatureClaim, request: SignedRequest): boolean {
+  return timingSafeEqual(signatureOf(secret, claim, request), Buffer.from(claim.signature, 'hex'));
+}
+
+/** The request's headers with its signature, over all of them, as of `now` (Unix ms). */
+export function signed(
+  { accessKeyId, secretAccessKey }: { readonly accessKeyId: string; readonly secretAccessKey: string },
+  { region, service, now }: { readonly region: string; readonly service: string; readonly now: number },
+  request: Omit<SignedRequest, 'headers'> & { readonly headers: Readonly<Record<string, string>> },
+): Record<string, string> {
+  const time = new Date(now).toISOString().replaceAll(/[-:]|\.\d+/g, '');
+  const headers: Record<string, string> = { ...request.headers, 'x-amz-date': time };
+  const signedHeaders = Object.keys(headers).sort();
+  const claim = { date: time.slice(0, 8), region, service, signedHeaders };
+  const signature = signatureOf(secretAccessKey, claim, { ...request, headers }).toString('hex');
+  const scope = `${claim.date}/${region}/${service}/aws4_request`;
+  headers['authorization'] =
+    `AWS4-HMAC-SHA256 Credential=${accessKeyId}/${scope}, SignedHeaders=${signedHeaders.join(';')}, Signature=${signature}`;
+  return headers;
+}
+
+type Scope = Pick<SignatureClaim, 'date' | 'region' | 'service' | 'signedHeaders'>;
+
+function signatureOf(secret: string, claim: Scope, request: SignedRequest): Buffer {
   const scope = `${claim.date}/${claim.region}/${claim.service}/aws4_request`;
   const time = String(request.headers['x-amz-date'] ?? request.headers['date'] ?? '');
   const toSign = ['AWS4-HMAC-SHA256', time, scope, sha256(canonicalRequest(claim, request))].join('\n');
-  const expected = createHmac('sha256', signingKey(secret, claim)).update(toSign).digest();
-  return timingSafeEqual(expected, Buffer.from(claim.signature, 'hex'));
+  return createHmac('sha256', signingKey(secret, claim)).update(toSign).digest();
 }
 
 function canonicalRequest(
-  { signedHeaders }: SignatureClaim,
+  { signedHeaders, service }: Scope,
   { method, url, headers, body }: SignedRequest,
 ): string {
   const [path = '/', query = ''] = url.split('?');
@@ -53,9 +76,10 @@ function canonicalRequest(
     const values = Array.isArray(value) ? value : [value];
     return `${name}:${values.map((text) => text.trim().replaceAll(/ +/g, ' ')).join(',')}\n`;
   });
-  return [method, path, canonicalQuery(query), lines.join(''), signedHeaders.join(';'), sha256(body)].join(
-    '\n',
-  );
+  // S3 signs what this header says, which may be that the content is not signed; whether it is true is checked there.
+  const said = service === 's3' ? headers['x-amz-content-sha256'] : undefined;
+  const payload = typeof said === 'string' ? said : sha256(body);
+  return [method, path, canonicalQuery(query), lines.join(''), signedHeaders.join(';'), payload].join('\n');
 }
 
 function canonicalQuery(query: string): string {
@@ -65,15 +89,16 @@ function canonicalQuery(query: string): string {
       (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
     );
   return [...new URLSearchParams(query)]
-    .map(([name, value]) => `${encode(name)}=${encode(value)}`)
-    .sort()
+    .map(([name, value]) => [encode(name), encode(value)] as const)
+    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+    .map((pair) => pair.join('='))
     .join('&');
 }
 
 const keys = new Map<string, Buffer>();
 
 /** Good for a day, a region and a service, so it is worth keeping. */
-function signingKey(secret: string, { date, region, service }: SignatureClaim): Buffer {
+function signingKey(secret: string, { date, region, service }: Scope): Buffer {
   const name = [secret, date, region, service].join('/');
   const known = keys.get(name);
   if (known) return known;

@@ -1,6 +1,6 @@
 // The records table on its own, behind an endpoint that any SDK can use: for tests of what stores data. No template,
 // no permissions, and no delays unless asked for.
-import { ATTRIBUTES, FEED_INDEX, FEED_PROJECTION } from '../../protocol/items.ts';
+import { ATTRIBUTES, FEED_INDEX, FEED_PROJECTION, TOMBSTONE_INDEX } from '../../protocol/items.ts';
 import { type Caller, jsonService, openAwsFront } from './aws-front.ts';
 import { type Credentials, credentialsOf, OPERATOR } from './credentials.ts';
 import type { TableSchema } from './dynamodb/dynalite.ts';
@@ -31,10 +31,10 @@ const NO_LAG = { min: 0, max: 0 };
 
 /** The records table as the protocol lays it out. */
 export function recordsSchema(tableName: string): TableSchema {
-  const { pk, sk, feedShard, feedOrder } = ATTRIBUTES;
+  const { pk, sk, feedShard, feedOrder, sweepShard, sweepOrder, commitVersion } = ATTRIBUTES;
   return {
     TableName: tableName,
-    AttributeDefinitions: [pk, sk, feedShard, feedOrder].map((name) => ({
+    AttributeDefinitions: [pk, sk, feedShard, feedOrder, sweepShard, sweepOrder].map((name) => ({
       AttributeName: name,
       AttributeType: 'S',
     })),
@@ -44,6 +44,11 @@ export function recordsSchema(tableName: string): TableSchema {
         IndexName: FEED_INDEX,
         KeySchema: keySchema(feedShard, feedOrder),
         Projection: { ProjectionType: 'INCLUDE', NonKeyAttributes: FEED_PROJECTION },
+      },
+      {
+        IndexName: TOMBSTONE_INDEX,
+        KeySchema: keySchema(sweepShard, sweepOrder),
+        Projection: { ProjectionType: 'INCLUDE', NonKeyAttributes: [commitVersion] },
       },
     ],
   };

@@ -7,8 +7,8 @@ const CONTENT_TYPE = 'text/xml';
 /** @param sessionArn gives a principal's ARN as a service sees it at work */
 export function stsService(account: string, sessionArn: (principalArn: string) => string): Service {
   return {
-    async call({ body, caller }): Promise<Answer> {
-      const action = new URLSearchParams(body).get('Action');
+    async call({ request, caller }): Promise<Answer> {
+      const action = new URLSearchParams(request.body.toString()).get('Action');
       if (action !== 'GetCallerIdentity')
         throw commonError(
           400,

@@ -15,8 +15,11 @@ import {
 } from './lambda-functions.ts';
 import type { FunctionError } from './lambda-worker.ts';
 
-/** Who invokes: a service, on behalf of one of its resources, or a role. */
+/** Who has to be allowed to invoke: a service, on behalf of one of its resources, or a role. */
 export type Invoker = { readonly service: string; readonly sourceArn: string } | { readonly roleArn: string };
+
+/** Lambda itself, for an event source mapping: what may read the source is the function's own role. */
+export type OwnInvoker = { readonly mappingArn: string };
 
 /** Whether the function's own policy, or the role's, allows it. `functionArn` has the qualifier that was asked for. */
 export type MayInvoke = (invoker: Invoker, functionArn: string) => boolean;
@@ -24,7 +27,7 @@ export type MayInvoke = (invoker: Invoker, functionArn: string) => boolean;
 export interface InvokeRequest {
   /** With or without an alias or version. */
   readonly functionArn: string;
-  readonly invoker: Invoker;
+  readonly invoker: Invoker | OwnInvoker;
   /** JSON. */
   readonly payload: string;
 }
@@ -122,7 +125,7 @@ export class Lambda {
     const version = target?.qualifiers.get(qualifierOf(functionArn));
     if (!target || version === undefined)
       throw lambdaError(404, 'ResourceNotFoundException', `Function not found: ${functionArn}`);
-    if (!this.#options.mayInvoke(invoker, functionArn))
+    if (!('mappingArn' in invoker) && !this.#options.mayInvoke(invoker, functionArn))
       throw lambdaError(
         403,
         'AccessDeniedException',

@@ -2,9 +2,13 @@
 // APIs, its schedules. Forked by the supervisor with RegionProcessOptions as JSON in the first argument; ends when the
 // supervisor does.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readDeployment } from '../assembly/assembly.ts';
 import { substitute } from '../assembly/substitutions.ts';
+import { credentialsOf } from '../aws/credentials.ts';
+import { STREAMS_PREFIX } from '../aws/dynamodb/streams-api.ts';
 import { Iam } from '../aws/iam.ts';
+import { signedCall } from '../aws/signed-call.ts';
 import { preciseNow } from '../measuring.ts';
 import type {
   FromRegionProcess,
@@ -14,7 +18,10 @@ import type {
 } from '../supervisor/messages.ts';
 import { type Answered, type Front, openFront } from './api-gateway.ts';
 import { apisOf } from './api-gateway-model.ts';
+import { EventSource } from './event-source.ts';
+import { type EventSourceMapping, mappingsOf } from './event-source-mappings.ts';
 import { type Invoker, Lambda } from './lambda.ts';
+import { functionNameOf, qualifierOf } from './lambda-functions.ts';
 import { Scheduler, schedulesOf } from './scheduler.ts';
 
 const REPORT_EVERY_MS = 1_000;
@@ -69,7 +76,8 @@ class Reports {
   }
 }
 
-async function run({ assemblyDir, account, region, awsEndpoint, substitutions }: RegionProcessOptions) {
+async function run(options: RegionProcessOptions) {
+  const { assemblyDir, account, region, awsEndpoint, substitutions } = options;
   const reports = new Reports();
   const onLog = (line: string) => reports.log(line);
   const deployment = readDeployment(assemblyDir, { account });
@@ -100,9 +108,46 @@ async function run({ assemblyDir, account, region, awsEndpoint, substitutions }:
     invokeAsync: (request) => lambda.invokeAsync(request),
     onLog,
   });
+  for (const mapping of mappingsOf(deployment, region).mappings)
+    startEventSource(mapping, options, lambda, onLog);
   send({
     type: 'ready',
     endpoints: fronts.map(({ api, port }: Front) => ({ apiPhysicalId: api.id, port })),
+  });
+}
+
+/** Longer than a stream of this region, which is on this machine, ever takes to answer. */
+const STREAM_ANSWER_MS_MAX = 5_000;
+
+function startEventSource(
+  mapping: EventSourceMapping,
+  { region, awsEndpoint: endpoint, checkpoints }: RegionProcessOptions,
+  lambda: Lambda,
+  onLog: (line: string) => void,
+): void {
+  const { id, arn: mappingArn, functionName } = mapping;
+  const target = lambda.functions.get(functionNameOf(functionName));
+  if (!target)
+    throw new Error(`event source mapping ${id}: there is no function ${functionName} in ${region}`);
+  const functionArn = `${target.arn}:${qualifierOf(functionName)}`;
+  const credentials = credentialsOf(target.roleArn, region);
+  const checkpoint = checkpoints?.[id];
+  // A region that ran before and got nowhere has read nothing: what came meanwhile is not to be passed over.
+  const startingPosition = checkpoints ? 'TRIM_HORIZON' : mapping.startingPosition;
+  new EventSource({
+    mapping: { ...mapping, startingPosition },
+    call: (operation, input) =>
+      signedCall(
+        { endpoint, credentials, region, service: 'dynamodb', timeoutMs: STREAM_ANSWER_MS_MAX },
+        `${STREAMS_PREFIX}.${operation}`,
+        input,
+      ),
+    invoke: (payload) => lambda.invoke({ functionArn, invoker: { mappingArn }, payload }),
+    ...(checkpoint === undefined ? {} : { checkpoint }),
+    onCheckpoint: (sequenceNumber) => send({ type: 'checkpoint', mappingId: id, sequenceNumber }),
+    onLog,
+    wait: (ms, signal) => sleep(ms, undefined, { signal }).catch(() => undefined),
+    now: Date.now,
   });
 }
 

@@ -21,7 +21,12 @@ export interface RegionProcessOptions {
   /** `http://127.0.0.1:<port>` of the AWS process. */
   readonly awsEndpoint: string;
   readonly substitutions: RegionSubstitutions;
+  /** Of a region that ran before: how far its event source mappings had come. Absent the first time. */
+  readonly checkpoints?: Checkpoints;
 }
+
+/** The last sequence number that is done with, by event source mapping id. */
+export type Checkpoints = Readonly<Record<string, string>>;
 
 /** Values put in the place of the template's own; nothing else is (rehearsal/assembly/substitutions.ts). */
 export interface RegionSubstitutions {
@@ -56,6 +61,8 @@ export type FromRegionProcess =
     }
   | TrafficMessage
   | { readonly type: 'metrics'; readonly points: readonly MetricPoint[] }
+  /** An event source mapping is done with everything up to there; AWS keeps this outside of the region's functions. */
+  | { readonly type: 'checkpoint'; readonly mappingId: string; readonly sequenceNumber: string }
   | { readonly type: 'log'; readonly line: string };
 
 /** Sent every second: what the region's fronts answered in that second. */

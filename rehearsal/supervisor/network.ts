@@ -56,7 +56,7 @@ export class Network {
     for (const source of SOURCES) this.link(source, region)?.retarget(port);
   }
 
-  /** From clients, checkers and other regions alike; or only from other regions, where the region itself is silent. */
+  /** From clients, checkers and other regions alike; or only from other regions. */
   setCut(region: string, cut: boolean, from: 'everyone' | 'regions'): void {
     if (cut) this.#cut.add(region);
     else this.#cut.delete(region);

@@ -1,7 +1,13 @@
 // One region as the supervisor handles it: its process, what state it is in, and the faults that can be done to it.
 // A process that ends by itself leaves its region dead until somebody revives it.
 import type { Child, Children } from './children.ts';
-import type { FromRegionProcess, MetricPoint, RegionProcessOptions, TrafficMessage } from './messages.ts';
+import type {
+  Checkpoints,
+  FromRegionProcess,
+  MetricPoint,
+  RegionProcessOptions,
+  TrafficMessage,
+} from './messages.ts';
 import type { Network } from './network.ts';
 import type { Fault, RegionCondition, RegionState } from './state.ts';
 import type { PlannedRegion } from './topology.ts';
@@ -28,6 +34,7 @@ export interface RegionRunnerOptions {
 
 /** Traffic older than this says nothing about now. */
 const TRAFFIC_AGE_MS_MAX = 2_500;
+const ANSWERING: ReadonlySet<RegionCondition> = new Set(['running', 'isolated', 'partitioned']);
 
 export class RegionRunner {
   readonly plan: PlannedRegion;
@@ -36,6 +43,8 @@ export class RegionRunner {
   #condition: RegionCondition = 'dead';
   #since: number;
   #traffic: TrafficMessage | undefined;
+  /** Outlives the region's process, as Lambda's own memory of them does; undefined until it has run once. */
+  #checkpoints: Checkpoints | undefined;
 
   constructor(options: RegionRunnerOptions) {
     this.plan = options.plan;
@@ -47,7 +56,7 @@ export class RegionRunner {
     const { region, role } = this.plan;
     const { network, now } = this.#options;
     const link = network.link('client', region);
-    const answers = this.#condition === 'running' || this.#condition === 'isolated';
+    const answers = ANSWERING.has(this.#condition);
     const isRecent = this.#traffic !== undefined && now() - this.#traffic.at < TRAFFIC_AGE_MS_MAX;
     const recent = answers && isRecent ? this.#traffic : undefined;
     return {
@@ -69,12 +78,13 @@ export class RegionRunner {
       const { child, ready } = await children.start<FromRegionProcess>({
         name: `region ${plan.region}`,
         script: 'region/region.ts',
-        options: processOptions,
+        options: { ...processOptions, ...(this.#checkpoints && { checkpoints: this.#checkpoints }) },
         onMessage: (message) => this.#hear(message),
         onLine: this.#options.onLine,
         onEnd: (reason) => this.#ended(reason),
       });
       this.#child = child;
+      this.#checkpoints ??= {};
       const api = ready.endpoints.find(({ apiPhysicalId }) => apiPhysicalId === plan.apiPhysicalId);
       if (plan.apiPhysicalId !== undefined && !api)
         throw new Error(`region ${plan.region} serves no API ${plan.apiPhysicalId}`);
@@ -104,7 +114,7 @@ export class RegionRunner {
     if (condition === 'dead') return refuse(`is dead: revive it before you ${fault} it`);
     if (fault === 'kill') return this.#kill();
     if (condition !== 'running') return refuse(`is ${condition} already: revive it before you ${fault} it`);
-    return fault === 'freeze' ? this.#freeze() : this.#isolate();
+    return fault === 'freeze' ? this.#freeze() : this.#cutOff(fault);
   }
 
   #kill(): number {
@@ -124,10 +134,11 @@ export class RegionRunner {
     return at;
   }
 
-  #isolate(): number {
+  #cutOff(fault: 'isolate' | 'partition'): number {
     const at = this.#options.now();
-    this.#options.network.setCut(this.plan.region, true, 'everyone');
-    this.#enter('isolated', 'cut off from everyone', at);
+    this.#options.network.setCut(this.plan.region, true, fault === 'isolate' ? 'everyone' : 'regions');
+    if (fault === 'isolate') this.#enter('isolated', 'cut off from everyone', at);
+    else this.#enter('partitioned', 'cut off from the other regions', at);
     return at;
   }
 
@@ -160,6 +171,8 @@ export class RegionRunner {
       this.#traffic = message;
       this.#options.onTraffic(message);
     } else if (message.type === 'metrics') this.#options.onMetrics(message.points);
+    else if (message.type === 'checkpoint')
+      this.#checkpoints = { ...this.#checkpoints, [message.mappingId]: message.sequenceNumber };
     else if (message.type === 'log') this.#options.onLine(message.line);
   }
 

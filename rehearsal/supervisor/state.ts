@@ -6,12 +6,13 @@ import type { HealthCheckState } from '../route53/health-checks.ts';
 export type RegionRole = 'primary' | 'standby' | 'quorum';
 
 /** `kill`: its processes end at once and its copy of the data is gone with them. `freeze`: they stop, connections
- * stay open and silent. `isolate`: it runs, but nothing passes between it and anyone. `revive`: ends all of these. */
-export const FAULTS = ['kill', 'freeze', 'isolate', 'revive'] as const;
+ * stay open and silent. `isolate`: it runs, but nothing passes between it and anyone. `partition`: nothing passes between
+ * it and the other regions, and clients reach it as before. `revive`: ends all of these. */
+export const FAULTS = ['kill', 'freeze', 'isolate', 'partition', 'revive'] as const;
 export type Fault = (typeof FAULTS)[number];
 
 /** `dead` is also what a region shows whose process ended by itself. */
-export type RegionCondition = 'starting' | 'running' | 'frozen' | 'isolated' | 'dead';
+export type RegionCondition = 'starting' | 'running' | 'frozen' | 'isolated' | 'partitioned' | 'dead';
 
 export interface RegionState {
   readonly region: string;

@@ -15,12 +15,17 @@ test('--list names every scenario', () => {
   const { status, stdout } = drill('--list');
   assert.equal(status, 0);
   assert.match(stdout, /^kill-primary +The primary region is killed, then frozen$/m);
+  for (const name of ['offline-days', 'split-brain', 'slow-network'])
+    assert.match(stdout, new RegExp(`^${name} +\\S`, 'm'));
 });
 
 test('an unknown scenario is refused with those there are, before anything is started', () => {
   const { status, stderr } = drill('kill-everything');
   assert.equal(status, 2);
-  assert.equal(stderr.trim(), 'there is no scenario "kill-everything"; there is kill-primary');
+  assert.equal(
+    stderr.trim(),
+    'there is no scenario "kill-everything"; there is kill-primary, offline-days, split-brain, slow-network',
+  );
 });
 
 test('a wrong option is refused by name', () => {

@@ -2,15 +2,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FAILOVER_MS_MAX } from '../../config/promises.ts';
-import type { AttemptEntry, OperationEntry } from '../../rehearsal/drills/history.ts';
-import { judge } from '../../rehearsal/drills/judge.ts';
+import type { AttemptEntry, OperationEntry } from '../../rehearsal/drills/failover/history.ts';
+import { judge } from '../../rehearsal/drills/failover/judge.ts';
 import {
   acknowledgedWrites,
   type MeasureInput,
   type Measurements,
   measure,
-} from '../../rehearsal/drills/measure.ts';
-import { killPrimary } from '../../rehearsal/drills/scenarios/kill-primary.ts';
+} from '../../rehearsal/drills/failover/measure.ts';
+import { KILL_PRIMARY } from '../../rehearsal/drills/scenarios/kill-primary.ts';
 import { stageConfig } from '../../rehearsal/supervisor/stage.ts';
 
 const FAULT = 1_000_000;
@@ -191,7 +191,7 @@ test('limits are judged as promised: redirect below, counts at most', () => {
     requestsFailed: 0,
     dnsOutageMs: 70_000,
   };
-  const limits = killPrimary.limits(stageConfig('dev'));
+  const limits = KILL_PRIMARY.limits(stageConfig('dev'));
   const byName = new Map(judge('X', measurements, limits).map((result) => [result.name, result]));
   assert.equal(byName.get('X: redirect')?.passed, false);
   assert.equal(byName.get('X: redirect')?.target, `< ${FAILOVER_MS_MAX}`);

@@ -5,11 +5,13 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { readHistory } from '../../rehearsal/drills/history.ts';
+import { readHistory } from '../../rehearsal/drills/failover/history.ts';
+import type { FailoverOutcome } from '../../rehearsal/drills/failover/outcome.ts';
+import { runFailover } from '../../rehearsal/drills/failover/run.ts';
+import type { FailoverPlan } from '../../rehearsal/drills/failover/scenario.ts';
 import { reportOf } from '../../rehearsal/drills/report.ts';
-import { type RunOptions, runScenario, type ScenarioResult } from '../../rehearsal/drills/run.ts';
-import type { Scenario } from '../../rehearsal/drills/scenario.ts';
-import { killPrimary } from '../../rehearsal/drills/scenarios/kill-primary.ts';
+import type { DrillOptions, ScenarioResult } from '../../rehearsal/drills/scenario.ts';
+import { KILL_PRIMARY, killPrimary } from '../../rehearsal/drills/scenarios/kill-primary.ts';
 import { DrillError, type DrilledSystem } from '../../rehearsal/drills/system.ts';
 import { jsonOf, tableOf } from '../../rehearsal/drills/table.ts';
 import { stageConfig } from '../../rehearsal/supervisor/stage.ts';
@@ -19,15 +21,15 @@ const DELAY_MS = { primary: 5, standby: 15 } as const;
 
 /** The same scenario in a few seconds, one variant of it. Other tests run at the same time on as few as two cores, so
  * the limits that depend on the machine are wider; what fails here fails by far more. */
-function shortened(variant: 'SIGKILL' | 'SIGSTOP'): Scenario {
-  const variants = killPrimary.variants.filter(({ name }) => name === variant);
+function shortened(variant: 'SIGKILL' | 'SIGSTOP'): FailoverPlan {
+  const variants = KILL_PRIMARY.variants.filter(({ name }) => name === variant);
   return {
-    ...killPrimary,
+    ...KILL_PRIMARY,
     variants,
     warmUpMs: 1_000,
     faultMsMin: 800,
     settleMs: 200,
-    limits: (config) => ({ ...killPrimary.limits(config), redirectMs: 400, attemptsPerOperation: 1.5 }),
+    limits: (config) => ({ ...KILL_PRIMARY.limits(config), redirectMs: 400, attemptsPerOperation: 1.5 }),
   };
 }
 
@@ -65,11 +67,17 @@ async function system(t: TestContext): Promise<DrilledSystem & { readonly store:
 const run = async (
   t: TestContext,
   variant: 'SIGKILL' | 'SIGSTOP',
-  options: Partial<RunOptions> = {},
-): Promise<ScenarioResult> =>
-  runScenario(shortened(variant), await system(t), { config: stageConfig('dev'), seed: 1, ...options });
+  options: Partial<DrillOptions> = {},
+): Promise<FailoverOutcome & ScenarioResult> => {
+  const all = { config: stageConfig('dev'), seed: 1, ...options };
+  return {
+    scenario: killPrimary,
+    seed: all.seed,
+    ...(await runFailover(shortened(variant), await system(t), all)),
+  };
+};
 
-const missed = ({ variants }: ScenarioResult) =>
+const missed = ({ variants }: Pick<FailoverOutcome, 'variants'>) =>
   variants.flatMap(({ targets }) => targets.filter(({ passed }) => !passed).map(({ name }) => name));
 
 test('passes on a killed primary, and tells the whole story', async (t) => {
@@ -138,7 +146,7 @@ test('a write that is gone afterwards is found and fails the drill', async (t) =
       return at;
     },
   };
-  const result = await runScenario(shortened('SIGSTOP'), forgetful, { config: stageConfig('dev'), seed: 1 });
+  const result = await runFailover(shortened('SIGSTOP'), forgetful, { config: stageConfig('dev'), seed: 1 });
   assert.ok(missed(result).includes('SIGSTOP: acknowledged writes lost'), String(missed(result)));
   const [variant] = result.variants;
   assert.deepEqual(new Set(variant?.missing.map(({ region }) => region)), new Set(['primary', 'standby']));
@@ -152,11 +160,11 @@ test('a system that breaks down by itself, or an interrupt, ends the drill witho
   };
   const options = { config: stageConfig('dev'), seed: 1 };
   await assert.rejects(
-    runScenario(shortened('SIGKILL'), breaking, options),
+    runFailover(shortened('SIGKILL'), breaking, options),
     (error: unknown) => error instanceof DrillError && /broke down by itself: gone/.test(error.message),
   );
   await assert.rejects(
-    runScenario(shortened('SIGKILL'), drilled, { ...options, signal: AbortSignal.timeout(300) }),
+    runFailover(shortened('SIGKILL'), drilled, { ...options, signal: AbortSignal.timeout(300) }),
     { name: 'TimeoutError' },
   );
 });

@@ -138,6 +138,37 @@ describe('identity policies', () => {
   });
 });
 
+test('a resource’s own policy may have to allow, or may allow and deny beside the caller’s', () => {
+  const statement = (effect: string, principal: string) => ({
+    Effect: effect,
+    Principal: { AWS: principal },
+    Action: '*',
+  });
+  const judged = (own: readonly object[], theirs: readonly object[], mustAllow: boolean) => {
+    const iam = new Iam(deploymentOf(role('worker', own)));
+    try {
+      iam.authorize(roleArn('worker'), PUT, {
+        statements: readPolicy({ Statement: theirs }, 'it'),
+        mustAllow,
+      });
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const mine = [allow(putHere)];
+  assert.equal(judged(mine, [], true), false, 'a key’s policy that says nothing allows nothing');
+  assert.equal(judged(mine, [], false), true, 'a bucket’s policy that says nothing changes nothing');
+  for (const mustAllow of [true, false]) {
+    assert.equal(judged([], [statement('Allow', roleArn('worker'))], mustAllow), true);
+    assert.equal(
+      judged(mine, [statement('Allow', roleArn('worker')), statement('Deny', '*')], mustAllow),
+      false,
+    );
+    assert.equal(judged([], [], mustAllow), false);
+  }
+});
+
 describe('conditions', () => {
   const when = (Condition: object, context: Access['context'] = {}) =>
     may([allow({ Action: '*', Resource: '*', Condition })], { context });
@@ -175,6 +206,31 @@ describe('conditions', () => {
     );
     assert.equal(holds({ Bool: { 'aws:SecureTransport': true } }), true);
     assert.equal(holds({ Bool: { 'aws:SecureTransport': 'false' } }), false);
+  });
+
+  test('numbers are compared as numbers', () => {
+    const context = { 's3:TlsVersion': '1.3' };
+    const operators = [
+      'LessThan',
+      'LessThanEquals',
+      'GreaterThan',
+      'GreaterThanEquals',
+      'Equals',
+      'NotEquals',
+    ];
+    const outcomes = operators.map((operator) =>
+      [1.2, '1.30', 1.4].map((value) =>
+        holds({ [`Numeric${operator}`]: { 's3:TlsVersion': value } }, context),
+      ),
+    );
+    assert.deepEqual(outcomes, [
+      [false, false, true],
+      [false, true, true],
+      [true, false, false],
+      [true, true, false],
+      [false, true, false],
+      [true, false, true],
+    ]);
   });
 
   test('leading keys: all of them, or any', () => {

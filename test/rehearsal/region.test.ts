@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { readDeployment } from '../../rehearsal/assembly/assembly.ts';
+import { startAws } from '../../rehearsal/aws/aws.ts';
+import { recordsSchema } from '../../rehearsal/aws/start-table.ts';
 import { unrehearsedSettings } from '../../rehearsal/region/region-plan.ts';
 import type { FromRegionProcess, RegionProcessOptions } from '../../rehearsal/supervisor/messages.ts';
 import { apiTemplate } from './fixtures/api.ts';
@@ -80,13 +82,19 @@ interface RunningRegion {
   readonly message: (fits: (message: FromRegionProcess) => boolean) => Promise<FromRegionProcess>;
 }
 
-async function start(t: TestContext, assemblyDir: string, region = 'us-east-2'): Promise<RunningRegion> {
+async function start(
+  t: TestContext,
+  assemblyDir: string,
+  region = 'us-east-2',
+  more: Partial<RegionProcessOptions> = {},
+): Promise<RunningRegion> {
   const options: RegionProcessOptions = {
     assemblyDir,
     account: '000000000000',
     region,
     awsEndpoint: 'http://127.0.0.1:1',
     substitutions: { jwtKeySet: '{"keys":[]}' },
+    ...more,
   };
   const child = fork(REGION, [JSON.stringify(options)], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
   t.after(() => child.kill('SIGKILL'));
@@ -188,6 +196,90 @@ test('an assembly that cannot be read ends it, saying why', async (t) => {
   const [code] = await once(child, 'close');
   assert.equal(code, 1);
   assert.match(said, /\/nowhere holds no cloud assembly .*npm run synth/);
+});
+
+test('feeds a stream to its function as the function’s role, and goes on behind a checkpoint', async (t) => {
+  const { TableName, ...schema } = recordsSchema('records');
+  const stream = { 'Fn::GetAtt': ['Table', 'StreamArn'] };
+  const assemblyDir = writeAssembly(t, {
+    only: {
+      template: {
+        Resources: {
+          ...functionTemplate('sequences', {}),
+          Role: {
+            Type: 'AWS::IAM::Role',
+            Properties: {
+              RoleName: 'fixture',
+              Policies: [
+                {
+                  PolicyName: 'read',
+                  PolicyDocument: {
+                    Statement: [
+                      {
+                        Effect: 'Allow',
+                        Action: [
+                          'dynamodb:DescribeStream',
+                          'dynamodb:GetShardIterator',
+                          'dynamodb:GetRecords',
+                        ],
+                        Resource: stream,
+                      },
+                      { Effect: 'Allow', Action: 'dynamodb:ListStreams', Resource: '*' },
+                    ],
+                  },
+                },
+              ],
+            },
+          },
+          Table: {
+            Type: 'AWS::DynamoDB::GlobalTable',
+            Properties: {
+              TableName,
+              ...schema,
+              MultiRegionConsistency: 'STRONG',
+              StreamSpecification: { StreamViewType: 'NEW_AND_OLD_IMAGES' },
+              Replicas: ['us-east-2', 'us-west-2', 'us-east-1'].map((Region) => ({ Region })),
+            },
+          },
+          Mapping: {
+            Type: 'AWS::Lambda::EventSourceMapping',
+            Properties: {
+              FunctionName: 'sequences:live',
+              EventSourceArn: stream,
+              StartingPosition: 'LATEST',
+            },
+          },
+        },
+      },
+    },
+  });
+  const deployment = readDeployment(assemblyDir);
+  const aws = await startAws({ deployment });
+  t.after(() => aws.close());
+  const put = (pk: string) => {
+    const Item = { pk: { S: pk }, sk: { S: 'STATE' } };
+    return aws.tables.get('records')?.write('us-east-2', 'PutItem', { TableName: 'records', Item }, false);
+  };
+  await put('a');
+  await put('b');
+  const [mapping] = deployment.ofType('AWS::Lambda::EventSourceMapping');
+  const mappingId = String(mapping?.physicalId);
+  const one = '100000000000000000001';
+  const two = '100000000000000000002';
+  const revived = await start(t, assemblyDir, 'us-east-2', {
+    awsEndpoint: aws.endpoint,
+    checkpoints: { [mappingId]: one },
+  });
+  await revived.message((it) => it.type === 'log' && it.line === `sequences: got ${two}`);
+  await revived.message((it) => it.type === 'checkpoint' && it.sequenceNumber === two);
+  assert.equal(
+    revived.messages.some((it) => it.type === 'log' && it.line.includes(one)),
+    false,
+  );
+  // A region that ran and got nowhere has seen nothing: LATEST would pass over what came while it was gone.
+  const early = await start(t, assemblyDir, 'us-east-2', { awsEndpoint: aws.endpoint, checkpoints: {} });
+  await early.message((it) => it.type === 'log' && it.line === `sequences: got ${one},${two}`);
+  assert.ok(aws.iam.used.some(({ action }) => action === 'dynamodb:GetRecords'));
 });
 
 test('settings that are not played are listed for all regions', (t) => {

@@ -123,6 +123,14 @@ describe('lag', () => {
     assert.equal(await get(table, PRIMARY, false), '1');
   });
 
+  test('a lag delays a stream of changes, it does not thin it out', async () => {
+    // One after the other these would take twelve seconds.
+    const before = Number(await indexed(table, PRIMARY));
+    await Promise.all(Array.from({ length: 40 }, (_, n) => put(table, PRIMARY, n, `stream-${n}`)));
+    await sleep(600);
+    assert.equal(await indexed(table, PRIMARY), before + 40);
+  });
+
   test('refuses a lag beyond two seconds, and one that runs backwards', async () => {
     await assert.rejects(
       openTable({ links, itemLag: { min: 0, max: 2_001 } }),

@@ -137,7 +137,7 @@ test('comes up, serves, is broken and revived, tells of it, and leaves nothing b
       ['primary', 'standby', 'quorum'],
     );
     assert.equal(quorum.endpoint, null);
-    assert.match(started.output().stderr, /Not rehearsed[\s\S]*AWS::S3::Bucket/);
+    assert.match(started.output().stderr, /Not rehearsed[\s\S]*AWS::SNS::Topic/);
     assert.match(started.output().stderr, /JWT_KEY_SET/);
   });
 

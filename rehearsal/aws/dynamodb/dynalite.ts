@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module';
 import { setImmediate } from 'node:timers/promises';
 import { ServiceError } from '../service-error.ts';
+import { rememberExpressions } from './expressions.ts';
 
 export type AttributeValue = Readonly<Record<string, unknown>>;
 export type Item = Readonly<Record<string, AttributeValue>>;
@@ -66,6 +67,7 @@ const require = createRequire(import.meta.url);
 const database: {
   create(options: { createTableMs: number }): Store;
   createKey(item: Item, table: TableSchema): string;
+  itemSize(item: Item): number;
   updateIndexes(
     store: Store,
     table: TableSchema,
@@ -83,6 +85,8 @@ const validations: {
     store: { options: { maxItemSize: number } },
   ): void;
 } = require('dynalite/validations');
+
+rememberExpressions();
 
 /** https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html */
 const ITEM_BYTES_MAX = 400 * 1024;
@@ -152,6 +156,11 @@ export function parseRequest(operation: EngineOperation, input: Json): Json {
   } catch (error) {
     throw asServiceError(error);
   }
+}
+
+/** As DynamoDB counts it: names and values. */
+export function itemBytes(item: Item): number {
+  return database.itemSize(item);
 }
 
 export class DynaliteEngine {

@@ -1,10 +1,13 @@
 // DynamoDB's operations over the replicated tables: which table, which permission, consistent or not, one write or
 // many. Form and expressions are checked first, then the caller's permission, then the table is asked.
 
+import { STREAM_LABEL } from '../../assembly/resource-types.ts';
 import type { Access } from '../iam-policy.ts';
 import { commonError, ServiceError, validationError } from '../service-error.ts';
 import { type AttributeValue, type EngineOperation, type Item, type Json, parseRequest } from './dynalite.ts';
 import type { ReplicatedTable, WriteOperation } from './replicated-table.ts';
+import type { TableStream } from './streams.ts';
+import { streamArn } from './streams-api.ts';
 
 const NAMESPACE = 'com.amazonaws.dynamodb.v20120810';
 /** https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html */
@@ -22,9 +25,10 @@ export interface DynamoDbCall {
 
 type Handler = (call: DynamoDbCall) => Promise<Json>;
 
-/** A table and, by region, the customer's key that encrypts it. */
+/** A table, its stream if it has one, and, by region, the customer's key that encrypts it. */
 export interface EncryptedTable {
   readonly table: ReplicatedTable;
+  readonly stream?: TableStream;
   readonly keyArns: ReadonlyMap<string, string>;
 }
 
@@ -160,7 +164,19 @@ export class DynamoDb {
   async #describe(call: DynamoDbCall): Promise<Json> {
     const { name } = this.#parse('DescribeTable', call);
     this.#authorize(call, name);
-    return this.#table(name).describe(call.region);
+    const table = this.#table(name);
+    const description = (await table.describe(call.region))['Table'];
+    const stream = this.#tables.get(name)?.stream;
+    return {
+      Table: {
+        ...(description as Json),
+        ...(stream && {
+          StreamSpecification: { StreamEnabled: true, StreamViewType: stream.viewType },
+          LatestStreamLabel: STREAM_LABEL,
+          LatestStreamArn: streamArn(call.region, this.#account, name),
+        }),
+      },
+    };
   }
 
   async #describeTimeToLive(call: DynamoDbCall): Promise<Json> {

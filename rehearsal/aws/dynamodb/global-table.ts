@@ -2,17 +2,20 @@
 import type { Resource } from '../../assembly/assembly.ts';
 import { asList, isRecord } from '../iam-conditions.ts';
 import type { TableSchema } from './dynalite.ts';
+import { isStreamViewType, type StreamViewType } from './streams.ts';
 
 export interface GlobalTable {
   readonly schema: TableSchema;
   readonly regions: readonly string[];
   /** ARN of the customer's key by region; a region without one uses a key of AWS's. */
   readonly keyArns: ReadonlyMap<string, string>;
+  /** What its stream carries; undefined without a stream. */
+  readonly streamViewType: StreamViewType | undefined;
 }
 
 /**
  * Reads an `AWS::DynamoDB::GlobalTable`.
- * @throws TypeError it is not strongly consistent, or lacks what every table has
+ * @throws TypeError it is not strongly consistent, lacks what every table has, or has a stream of an unknown kind
  */
 export function readGlobalTable({ logicalId, physicalId, properties }: Resource): GlobalTable {
   const { MultiRegionConsistency: consistency, GlobalSecondaryIndexes: indexes } = properties;
@@ -37,6 +40,7 @@ export function readGlobalTable({ logicalId, physicalId, properties }: Resource)
     );
   return {
     schema,
+    streamViewType: streamViewTypeOf(logicalId, properties['StreamSpecification']),
     regions: replicas.map((replica) => String(replica['Region'])),
     keyArns: new Map(
       replicas.flatMap(({ Region: region, SSESpecification: encryption }) => {
@@ -45,6 +49,15 @@ export function readGlobalTable({ logicalId, physicalId, properties }: Resource)
       }),
     ),
   };
+}
+
+function streamViewTypeOf(logicalId: string, specification: unknown): StreamViewType | undefined {
+  if (specification === undefined) return undefined;
+  const type = isRecord(specification) ? specification['StreamViewType'] : undefined;
+  if (isStreamViewType(type)) return type;
+  throw new TypeError(
+    `${logicalId}: StreamSpecification: expected a StreamViewType, got ${JSON.stringify(type)}`,
+  );
 }
 
 /** The engine checks the rest, in DynamoDB's own words, when it makes the table. */

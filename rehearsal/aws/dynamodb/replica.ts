@@ -56,6 +56,8 @@ export class Replica {
   readonly #options: ReplicaOptions;
   readonly #items: Cursor;
   readonly #indexes: Cursor;
+  /** When each entry that the indexes have not got yet came into the base table; the oldest first. */
+  readonly #arrivedAt: number[] = [];
   readonly #waiting = new Set<{ readonly sequence: number; readonly resolve: (done: boolean) => void }>();
   /** The highest sequence that a consistent read waits for: no lag up to there. */
   #wanted = 0;
@@ -166,9 +168,11 @@ export class Replica {
 
   #tell(cursor: Cursor): void {
     if (cursor === this.#indexes) {
+      this.#arrivedAt.shift();
       this.#options.onIndexed();
       return;
     }
+    this.#arrivedAt.push(Date.now());
     for (const waiting of this.#waiting) if (waiting.sequence <= cursor.applied) waiting.resolve(true);
     // What is here now can be had from here by those who do not reach the writer.
     for (const replica of this.#options.replicas())
@@ -191,8 +195,10 @@ export class Replica {
   }
 
   #indexDueAt(entry: LogEntry): number | undefined {
-    if (entry.sequence > this.applied) return undefined;
-    this.#indexes.dueAt ??= Date.now() + this.#draw(this.#options.indexLag);
+    const [arrivedAt] = this.#arrivedAt;
+    if (entry.sequence > this.applied || arrivedAt === undefined) return undefined;
+    // From its arrival, not from the entry before it: a lag delays a stream of changes, it does not thin it out.
+    this.#indexes.dueAt ??= arrivedAt + this.#draw(this.#options.indexLag);
     return this.#indexes.dueAt;
   }
 

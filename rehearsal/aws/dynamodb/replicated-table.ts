@@ -90,6 +90,11 @@ export class ReplicatedTable {
     return this.#trimmed + this.#log.length;
   }
 
+  /** Sequence of the last write that a region's own copy has. */
+  applied(region: string): number {
+    return this.#replica(region).applied;
+  }
+
   /** Every write committed from now on, in order, until the returned function is called. */
   subscribe(listener: (entry: LogEntry) => void): () => void {
     this.#subscribers.add(listener);
