@@ -3,9 +3,10 @@
 import { type Benchmark, type Summary, summarize } from './benchmark.ts';
 import { clientBenchmark } from './client.ts';
 import { queueBenchmark } from './queue.ts';
+import { syncBenchmark } from './sync.ts';
 import { tailBenchmark } from './tail.ts';
 
-const BENCHMARKS: readonly Benchmark[] = [clientBenchmark, tailBenchmark, queueBenchmark];
+const BENCHMARKS: readonly Benchmark[] = [clientBenchmark, tailBenchmark, queueBenchmark, syncBenchmark];
 
 async function bench(names: readonly string[]): Promise<number> {
   const unknown = names.find((name) => !BENCHMARKS.some((it) => it.name === name));

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { openQueueFile } from '../client/queue.ts';
 import { type Benchmark, inPairs, type Ratio } from './benchmark.ts';
 
-const PAIRS = 11;
+const PAIRS = 25;
 const GROUP = 100;
 const GROUPED = 20_000;
 const SINGLE = 800;

@@ -5,7 +5,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type RehearsedSystem, rehearsedSystem } from './drills/rehearsed.ts';
 import { reportOf } from './drills/report.ts';
-import { runScenario, type ScenarioResult } from './drills/run.ts';
+import { runScenario, type ScenarioResult } from './drills/scenario.ts';
 import { SCENARIOS, scenariosOf } from './drills/scenarios.ts';
 import { jsonOf, tableOf } from './drills/table.ts';
 import { STAGE_DEFAULT, stageConfig } from './supervisor/stage.ts';
@@ -128,9 +128,13 @@ async function main(): Promise<number> {
   return drill(command, stopping.signal);
 }
 
+let exitCode: number;
 try {
-  process.exitCode = await main();
+  exitCode = await main();
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
-  process.exitCode = NOT_RUN;
+  exitCode = NOT_RUN;
 }
+// Everything is written and ended. Node itself would wait for sockets that both ends of are in this process, and was
+// seen to wait for good.
+process.exit(exitCode);

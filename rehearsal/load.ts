@@ -1,11 +1,16 @@
 // A drill's clients, in a process of their own so that no measurement shares a thread with what it measures: the
 // client library under open-loop load, and beside it a client that knows only the failover name. Forked by the drill's
 // runner with LoadOptions as JSON in the first argument; ends when the runner does.
-import { DnsLoad } from './drills/dns-load.ts';
-import { HistoryWriter, type OperationEntry } from './drills/history.ts';
-import { LibraryLoad } from './drills/library-load.ts';
-import { type FromLoad, type LoadOptions, PROGRESS_EVERY_MS, type ToLoad } from './drills/load-messages.ts';
-import { readBack } from './drills/read-back.ts';
+import { DnsLoad } from './drills/failover/dns-load.ts';
+import { HistoryWriter, type OperationEntry } from './drills/failover/history.ts';
+import { LibraryLoad } from './drills/failover/library-load.ts';
+import {
+  type FromLoad,
+  type LoadOptions,
+  PROGRESS_EVERY_MS,
+  type ToLoad,
+} from './drills/failover/load-messages.ts';
+import { readBack } from './drills/failover/read-back.ts';
 import { percentile } from './measuring.ts';
 
 function say(message: FromLoad): void {

@@ -10,7 +10,7 @@ const CONNECT_MS_MAX = 2_000;
 
 /** The client the adapter needs. `config` serves tests; on Lambda region and credentials come from the runtime. */
 export function createDynamoDBClient(config: DynamoDBClientConfig = {}): DynamoDBClient {
-  return new DynamoDBClient({
+  const client = new DynamoDBClient({
     ...config,
     maxAttempts: 1,
     requestHandler: new NodeHttpHandler({
@@ -19,6 +19,9 @@ export function createDynamoDBClient(config: DynamoDBClientConfig = {}): DynamoD
       httpAgent: { keepAlive: true, maxSockets: SOCKETS_MAX },
     }),
   });
+  // It copies every request and answer, member by member, for a logger that is not there.
+  client.middlewareStack.remove('loggerMiddleware');
+  return client;
 }
 
 /**

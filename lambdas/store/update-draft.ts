@@ -10,9 +10,12 @@ export class UpdateDraft {
   readonly #sets: string[] = [];
   readonly #removes: string[] = [];
   readonly #conditions: string[] = [];
-  /** Placeholders by the attribute they stand for. */
-  readonly #names = new Map<string, string>();
-  readonly #values: AttributeValue[] = [];
+  /** By the attribute they stand for. */
+  readonly #placeholders = new Map<string, string>();
+  /** By placeholder, as they are sent: one of these is built for every write. */
+  readonly #names: Record<string, string> = {};
+  readonly #values: Item = {};
+  #valueCount = 0;
 
   constructor(key: Item) {
     this.#key = key;
@@ -20,17 +23,19 @@ export class UpdateDraft {
 
   /** The placeholder of an attribute's name. */
   name(attribute: string): string {
-    const known = this.#names.get(attribute);
+    const known = this.#placeholders.get(attribute);
     if (known !== undefined) return known;
-    const placeholder = `#n${this.#names.size}`;
-    this.#names.set(attribute, placeholder);
+    const placeholder = `#n${this.#placeholders.size}`;
+    this.#placeholders.set(attribute, placeholder);
+    this.#names[placeholder] = attribute;
     return placeholder;
   }
 
   /** The placeholder of a value. */
   value(value: AttributeValue): string {
-    this.#values.push(value);
-    return `:v${this.#values.length - 1}`;
+    const placeholder = `:v${this.#valueCount++}`;
+    this.#values[placeholder] = value;
+    return placeholder;
   }
 
   set(attribute: string, value: AttributeValue): this {
@@ -58,10 +63,8 @@ export class UpdateDraft {
       Key: this.#key,
       UpdateExpression: parts.join(' '),
       ConditionExpression: this.#conditions.join(' AND '),
-      ExpressionAttributeNames: Object.fromEntries(
-        [...this.#names].map(([attribute, placeholder]) => [placeholder, attribute]),
-      ),
-      ExpressionAttributeValues: Object.fromEntries(this.#values.map((value, at) => [`:v${at}`, value])),
+      ExpressionAttributeNames: this.#names,
+      ExpressionAttributeValues: this.#values,
       ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
     };
   }

@@ -70,6 +70,8 @@ export class Iam {
   readonly #used = new Map<string, Access & { readonly principalArn: string }>();
   readonly #usedGrants = new Set<string>();
   readonly #problems = new Set<string>();
+  /** Allowed before, by all that the decision rests on. Policies never change, and most requests ask the same again. */
+  readonly #allowed = new Map<string, readonly Statement[] | undefined>();
 
   /** @throws TypeError a policy does not read as one */
   constructor(source: PolicySource) {
@@ -128,8 +130,16 @@ export class Iam {
    * @throws {ServiceError} AccessDeniedException, in AWS's words
    */
   authorize(principalArn: string, access: Access, resourcePolicy?: ResourcePolicy): void {
+    // Of single items and objects there is no end.
+    const isRepeated = !('dynamodb:LeadingKeys' in access.context || access.resource.includes(':s3:::'));
+    const question = isRepeated
+      ? JSON.stringify([principalArn, access, resourcePolicy?.mustAllow])
+      : undefined;
+    const isKnown = question !== undefined && this.#allowed.has(question);
+    if (isKnown && this.#allowed.get(question) === resourcePolicy?.statements) return;
     const reason = this.#refusal(principalArn, access, resourcePolicy);
     if (reason === undefined) {
+      if (question !== undefined) this.#allowed.set(question, resourcePolicy?.statements);
       // Of S3's objects only their bucket: there is no end of them.
       const resource = access.resource.replace(/^(arn:[^:]+:s3:::[^/]+\/).*$/, '$1*');
       this.#used.set([principalArn, access.action, resource].join(), { ...access, resource, principalArn });

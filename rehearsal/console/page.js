@@ -1,13 +1,21 @@
 // The console's page: draws each second's state, and sends what its buttons ask for. Everything that comes from the
 // server is put in as text, never as markup.
 const SECONDS = 120;
-const TONES = { running: 'good', starting: 'warn', frozen: 'bad', isolated: 'bad', dead: 'bad' };
+const TONES = {
+  running: 'good',
+  starting: 'warn',
+  frozen: 'bad',
+  isolated: 'bad',
+  partitioned: 'bad',
+  dead: 'bad',
+};
 const SIGNS = { good: '●', warn: '◆', bad: '■', muted: '○' };
 /** What each does, for whoever hovers over its button. */
 const FAULTS = {
   kill: 'Its processes end at once, and its copy of the data is gone with them',
   freeze: 'Its processes stop: connections stay open and silent',
   isolate: 'It runs, but nothing passes between it and anyone',
+  partition: 'Clients reach it, but nothing passes between it and the other regions',
   revive: 'Ends what was done to it',
 };
 const COLORS = { primary: 'var(--primary)', standby: 'var(--standby)', quorum: 'var(--quorum)' };
@@ -53,8 +61,8 @@ function ago(since) {
 
 /** Which faults make sense; the server has the last word. */
 function sensible(condition, fault) {
-  if (fault === 'revive') return condition === 'dead' || condition === 'frozen' || condition === 'isolated';
-  if (fault === 'kill') return condition === 'running' || condition === 'frozen' || condition === 'isolated';
+  if (fault === 'revive') return condition !== 'running' && condition !== 'starting';
+  if (fault === 'kill') return condition !== 'dead' && condition !== 'starting';
   return condition === 'running';
 }
 

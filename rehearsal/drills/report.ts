@@ -1,8 +1,6 @@
 // The report of a drill: one HTML file that needs nothing else, readable on a light and on a dark screen.
-import { escapeXml, faultChart, regionStyle, runChart } from './chart.ts';
-import type { TargetResult } from './judge.ts';
-import type { ScenarioResult, VariantResult } from './run.ts';
-import { cellsOf } from './table.ts';
+import type { ScenarioResult, Section, TargetResult } from './scenario.ts';
+import { escapeXml } from './svg.ts';
 
 const STYLE = `
 :root { color-scheme: light dark; --ink: #1c2330; --soft: #5b6678; --line: #d9dee7; --paper: #ffffff; --card: #f6f8fb;
@@ -22,7 +20,12 @@ svg { width: 100%; height: auto; display: block; } svg text { font: 11px system-
 .grid { stroke: var(--line); } line.fault { stroke: var(--failed); stroke-width: 1.5; } line.good { stroke: var(--good); stroke-width: 1.5; }
 line.plain { stroke: var(--soft); stroke-dasharray: 4 3; } line.gap { stroke: var(--soft); stroke-width: 2; }
 svg text.fault { fill: var(--failed); } svg text.good { fill: var(--good); } svg text.note { fill: var(--soft); }
+.label { white-space: nowrap; }
 .key { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin: 0 5px 0 14px; }
+polyline { fill: none; stroke-width: 2; stroke-linejoin: round; }
+.line-0 { stroke: var(--region-0); } .line-1 { stroke: var(--region-1); } .line-2 { stroke: var(--good); }
+.key.line-0 { background: var(--region-0); } .key.line-1 { background: var(--region-1); } .key.line-2 { background: var(--good); }
+ul { color: var(--soft); font-size: 13px; padding-left: 20px; }
 .key.region-0 { background: var(--region-0); } .key.region-1 { background: var(--region-1); } .key.failed { background: var(--failed); }
 `;
 
@@ -36,54 +39,42 @@ export function reportOf(results: readonly ScenarioResult[]): string {
 }
 
 function scenarioSection(result: ScenarioResult): string {
-  const { scenario, seed, passed, variants } = result;
-  const startedAt = variants[0]?.startedAt;
+  const { scenario, seed, passed, targets, startedAt, sections } = result;
+  const missed = targets.filter((target) => !target.passed).map(({ name }) => name);
   return `<section>
 <h1>${escapeXml(scenario.title)}</h1>
-<p class="soft">${escapeXml(scenario.name)}, seed ${seed}${startedAt === undefined ? '' : `, ${new Date(startedAt).toISOString()}`}</p>
-<p class="verdict ${passed ? 'ok' : 'bad'}">${passed ? 'All targets met' : `Missed: ${escapeXml(missed(variants))}`}</p>
+<p class="soft">${escapeXml(scenario.name)}, seed ${seed}, ${new Date(startedAt).toISOString()}</p>
+<p class="verdict ${passed ? 'ok' : 'bad'}">${passed ? 'All targets met' : `Missed: ${escapeXml(missed.join('; '))}`}</p>
 <p>${escapeXml(scenario.about)}</p>
-${tableSection(variants)}
-${variants.map(variantSection).join('')}
+${tableSection(result)}
+${sections.map(figuresSection).join('')}
 </section>`;
 }
 
-function missed(variants: readonly VariantResult[]): string {
-  return variants
-    .flatMap(({ targets }) => targets)
-    .filter(({ passed }) => !passed)
-    .map(({ name }) => name)
-    .join('; ');
-}
-
-function tableSection(variants: readonly VariantResult[]): string {
-  const rows = cellsOf(variants).map(
+function tableSection({ columns, rows }: ScenarioResult): string {
+  const lines = rows.map(
     ({ label, target, cells }) =>
       `<tr><td>${escapeXml(label)}</td><td>${escapeXml(target)}</td>${cells
         .map(({ text, judged }) => `<td${verdictClass(judged)}>${escapeXml(text)}</td>`)
         .join('')}</tr>`,
   );
-  return `<div class="scroll"><table><thead><tr><th></th><th>target</th>${variants
-    .map(({ variant }) => `<th>${escapeXml(variant.name)}</th>`)
-    .join('')}</tr></thead><tbody>${rows.join('')}</tbody></table></div>`;
+  return `<div class="scroll"><table><thead><tr><th></th><th>target</th>${columns
+    .map((column) => `<th>${escapeXml(column)}</th>`)
+    .join('')}</tr></thead><tbody>${lines.join('')}</tbody></table></div>`;
 }
 
 function verdictClass(judged: TargetResult | undefined): string {
   return judged === undefined ? '' : ` class="${judged.passed ? 'ok' : 'bad'}"`;
 }
 
-function variantSection(result: VariantResult): string {
-  // The broken region first, the others in the order they appear.
-  const regions = [
-    ...new Set([
-      result.region,
-      ...result.history.flatMap(({ region }) => (region === undefined ? [] : [region])),
-    ]),
-  ];
-  const key = regions
-    .map((region) => `<span class="key ${regionStyle(regions, region)}"></span>${escapeXml(region)}`)
-    .join('');
-  return `<h2>${escapeXml(result.variant.name)}: ${escapeXml(result.region)} is ${result.variant.fault === 'kill' ? 'killed' : 'frozen'}</h2>
-<figure>${faultChart(result, regions)}<figcaption>Every answer around the fault: when it came, after how long.${key}<span class="key failed"></span>failed</figcaption></figure>
-<figure>${runChart(result, regions)}<figcaption>Answers per second; the strip below is the DNS-only client.${key}<span class="key failed"></span>failed</figcaption></figure>`;
+function figuresSection({ heading, figures, notes = [] }: Section): string {
+  const drawn = figures.map(({ svg, caption, keys }) => {
+    const key = keys.map(
+      ({ style, text }) => `<span class="label"><span class="key ${style}"></span>${escapeXml(text)}</span>`,
+    );
+    return `<figure>${svg}<figcaption>${escapeXml(caption)}${key.join(' ')}</figcaption></figure>`;
+  });
+  const list =
+    notes.length === 0 ? '' : `<ul>${notes.map((note) => `<li>${escapeXml(note)}</li>`).join('')}</ul>`;
+  return `<h2>${escapeXml(heading)}</h2>${drawn.join('')}${list}`;
 }

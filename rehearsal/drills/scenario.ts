@@ -1,21 +1,19 @@
-// What a drill is made of, as data: the load, what is broken and for how long, and what is promised. A scenario is a
-// file in `scenarios/`; running it (run.ts), measuring (measure.ts) and judging (judge.ts) know nothing of any single one.
-import type { Config, Role } from '../../config/config.ts';
+// What every drill is to those who run it and show it: a name, what it shows, how it runs, and an outcome in the same
+// words, whatever was broken and measured. A scenario is a file in `scenarios/`.
+import type { Config } from '../../config/config.ts';
+import type { SyncedSystem } from './system.ts';
 
-export interface LoadProfile {
-  /** Through the client library, open loop: a slow answer delays no later request. */
-  readonly requestsPerSecond: number;
-  /** Of those, how many write a fresh record; the others read an acknowledged one. From above 0 to 1. */
-  readonly writeShare: number;
-  /** By the client that knows only the failover name. */
-  readonly dnsRequestsPerSecond: number;
-}
-
-export interface Variant {
-  /** For tables, e.g. `SIGKILL`. */
-  readonly name: string;
-  readonly fault: 'kill' | 'freeze';
-  readonly role: Role;
+export interface DrillOptions {
+  readonly config: Config;
+  readonly seed: number;
+  /** The clients' own switches; off only to show that a drill then fails. @default true */
+  readonly fallback?: boolean;
+  readonly silenceDetection?: boolean;
+  /** Where histories are kept, as `<scenario>….jsonl`. @default nowhere */
+  readonly historyFolder?: string;
+  readonly onStep?: (step: string) => void;
+  /** Ends the run; it rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
 }
 
 export interface Scenario {
@@ -24,24 +22,71 @@ export interface Scenario {
   readonly title: string;
   /** What it shows, in a sentence or two. */
   readonly about: string;
-  readonly load: LoadProfile;
-  /** Load before the fault; the last part of it is the steady state. */
-  readonly warmUpMs: number;
-  /** The fault lasts at least this long, and until the DNS-only client is served again. */
-  readonly faultMsMin: number;
-  /** Load after the region is back. */
-  readonly settleMs: number;
-  readonly variants: readonly Variant[];
-  readonly limits: (config: Config) => Limits;
+  /** @throws DrillError it could not be run as described, so that it says nothing about the system */
+  run(system: SyncedSystem, options: DrillOptions): Promise<Outcome>;
 }
 
-/** Each holds for every variant; what is undefined is measured and not judged. */
-export interface Limits {
-  /** Fault to the first request that the standby then serves; below, not at. */
-  readonly redirectMs?: number;
-  readonly requestsFailed?: number;
-  readonly acknowledgedWritesLost?: number;
-  readonly staleReads?: number;
-  readonly attemptsPerOperation?: number;
-  readonly dnsOutageMs?: number;
+export interface TargetResult {
+  /** With its variant where there are several, e.g. `SIGKILL: redirect`. */
+  readonly name: string;
+  /** In words and numbers, e.g. `< 100`. */
+  readonly target: string;
+  /** null: it never happened. */
+  readonly measured: number | null;
+  readonly unit: string;
+  readonly passed: boolean;
+}
+
+export interface Cell {
+  readonly text: string;
+  /** Absent where nothing is promised. */
+  readonly judged?: TargetResult | undefined;
+}
+
+export interface Row {
+  readonly label: string;
+  /** In words, with its unit; empty where nothing is promised. */
+  readonly target: string;
+  /** One a column. */
+  readonly cells: readonly Cell[];
+}
+
+/** A part of the report. */
+export interface Section {
+  readonly heading: string;
+  readonly figures: readonly {
+    /** Inline SVG, made of what svg.ts gives. */
+    readonly svg: string;
+    readonly caption: string;
+    /** What the colours stand for: classes of the style sheet. */
+    readonly keys: readonly { readonly style: string; readonly text: string }[];
+  }[];
+  /** Below the figures, a line each. */
+  readonly notes?: readonly string[];
+}
+
+export interface Outcome {
+  readonly passed: boolean;
+  /** Unix ms. */
+  readonly startedAt: number;
+  readonly targets: readonly TargetResult[];
+  /** Heads of the table's columns. */
+  readonly columns: readonly string[];
+  readonly rows: readonly Row[];
+  readonly sections: readonly Section[];
+  /** What a program reads beside the targets; JSON. */
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+export interface ScenarioResult extends Outcome {
+  readonly scenario: Pick<Scenario, 'name' | 'title' | 'about'>;
+  readonly seed: number;
+}
+
+export async function runScenario(
+  scenario: Scenario,
+  system: SyncedSystem,
+  options: DrillOptions,
+): Promise<ScenarioResult> {
+  return { scenario, seed: options.seed, ...(await scenario.run(system, options)) };
 }

@@ -1,8 +1,11 @@
 // The scenarios there are. A new one is a file beside the others and a line here.
 import type { Scenario } from './scenario.ts';
 import { killPrimary } from './scenarios/kill-primary.ts';
+import { offlineDays } from './scenarios/offline-days.ts';
+import { slowNetwork } from './scenarios/slow-network.ts';
+import { splitBrain } from './scenarios/split-brain.ts';
 
-export const SCENARIOS: readonly Scenario[] = [killPrimary];
+export const SCENARIOS: readonly Scenario[] = [killPrimary, offlineDays, splitBrain, slowNetwork];
 
 /** A name on the command line that is no scenario's. */
 export class UnknownScenarioError extends Error {

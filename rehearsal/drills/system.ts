@@ -1,4 +1,6 @@
 // What a drill needs of the system it breaks: the rehearsal, or anything that behaves like one.
+import type { Credentials } from '../aws/credentials.ts';
+import type { LinkConditions } from '../supervisor/link.ts';
 
 export interface DrilledRegion {
   readonly region: string;
@@ -11,11 +13,27 @@ export interface DrilledSystem {
   readonly regions: readonly DrilledRegion[];
   /** Absent where there is no failover name, or nobody wants to wait for it. */
   readonly dns?: { readonly name: string; readonly resolver: string };
-  token(): Promise<string>;
+  /** @param tenant @default one that all drills share */
+  token(tenant?: string): Promise<string>;
   /** Resolves with the moment it was done, Unix ms; `revive` once the region serves again. */
-  fault(region: string, fault: 'kill' | 'freeze' | 'revive'): Promise<number>;
+  fault(region: string, fault: 'kill' | 'freeze' | 'partition' | 'revive'): Promise<number>;
   /** Resolves with what went wrong if the system itself breaks down. */
   readonly broken: Promise<Error>;
+}
+
+/** One whose network towards clients can be changed, and whose table can be looked into. */
+export interface SyncedSystem extends DrilledSystem {
+  /** Changes the way from all clients to a region; `usual` makes it what it was. */
+  way(region: string, conditions: Partial<LinkConditions> | 'usual'): void;
+  readonly table: TableAccess;
+}
+
+/** The table as an operator reaches it, through a region that no drill here breaks. */
+export interface TableAccess {
+  readonly endpoint: string;
+  readonly region: string;
+  readonly tableName: string;
+  readonly credentials: Credentials;
 }
 
 /** The drill cannot say anything about the system: it could not be run as described. */

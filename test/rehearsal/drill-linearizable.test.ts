@@ -57,6 +57,7 @@ function historyOf(steps: readonly Step[]): SyncHistory {
     const before = writes[index - 1];
     return {
       order: index + 1,
+      at: 0,
       key: KEY,
       ...(before ? { before: version(before.value) } : {}),
       after: {

@@ -251,7 +251,7 @@ test('a history is kept as one object a line, each saying what it is', async (t)
     made: MADE,
     sent: SENT,
     reads: [{ key: 'notes/n1', region: 'us-east-2', from: 1, to: 2 }],
-    log: [{ order: 1, key: 'notes/n1' }],
+    log: [{ order: 1, at: 0, key: 'notes/n1' }],
     table: new Map([['notes/n1', held]]),
     devices: [{ name: 'van', pending: 0, quarantined: [], held: new Map([['notes/n1', held]]) }],
     cuts: [{ region: 'us-east-2', from: 1, to: 2 }],

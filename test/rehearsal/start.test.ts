@@ -199,6 +199,20 @@ test('comes up, serves, is broken and revived, tells of it, and leaves nothing b
     }
   });
 
+  await t.test('a region partitioned from the others answers its clients and takes nothing', async () => {
+    assert.equal(await fault(ready, primary.region, 'partition'), 200);
+    assert.equal(conditionOf(await stateOf(ready), primary.region), 'partitioned');
+    assert.equal((await fetch(`${primary.endpoint}/health`)).status, 200);
+    assert.equal((await put(standby.endpoint ?? '', 'while-partitioned', { authorization })).status, 201);
+    const read = `${primary.endpoint}/v1/records/notes/while-partitioned`;
+    const cutOff = await fetch(read, { headers: { authorization }, signal: AbortSignal.timeout(300) })
+      .then(({ status }) => status)
+      .catch(({ name }: Error) => name);
+    assert.ok(cutOff === 503 || cutOff === 'TimeoutError', `a consistent read there gave ${cutOff}`);
+    assert.equal(await fault(ready, primary.region, 'revive'), 200);
+    assert.equal(conditionOf(await stateOf(ready), primary.region), 'running');
+  });
+
   await t.test('a region whose process ends by itself is shown dead and stays so', async () => {
     const { stdout } = await promisify(execFile)('pgrep', [
       '-P',

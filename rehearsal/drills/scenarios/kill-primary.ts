@@ -1,16 +1,15 @@
 // Kill the primary, then freeze it: the promise of failover in under 100 ms, and the slower path of DNS beside it.
 import { FAILOVER_MS_MAX } from '../../../config/promises.ts';
 import { dnsFailoverMs } from '../../../config/recovery.ts';
+import { runFailover } from '../failover/run.ts';
+import type { FailoverPlan } from '../failover/scenario.ts';
 import type { Scenario } from '../scenario.ts';
 
 /** What the client library allows itself. */
 const ATTEMPTS_PER_OPERATION_MAX = 1.1;
 
-export const killPrimary: Scenario = {
+export const KILL_PRIMARY: FailoverPlan = {
   name: 'kill-primary',
-  title: 'The primary region is killed, then frozen',
-  about:
-    'A killed process closes its connections, a frozen one answers nothing and closes nothing. Clients of the library are to reach the standby within 100 ms, with nothing failed and nothing acknowledged lost; a client that knows only the failover name waits for DNS.',
   load: { requestsPerSecond: 200, writeShare: 0.25, dnsRequestsPerSecond: 5 },
   warmUpMs: 15_000,
   faultMsMin: 10_000,
@@ -27,4 +26,12 @@ export const killPrimary: Scenario = {
     attemptsPerOperation: ATTEMPTS_PER_OPERATION_MAX,
     dnsOutageMs: dnsFailoverMs(config),
   }),
+};
+
+export const killPrimary: Scenario = {
+  name: KILL_PRIMARY.name,
+  title: 'The primary region is killed, then frozen',
+  about:
+    'A killed process closes its connections, a frozen one answers nothing and closes nothing. Clients of the library are to reach the standby within 100 ms, with nothing failed and nothing acknowledged lost; a client that knows only the failover name waits for DNS.',
+  run: (system, options) => runFailover(KILL_PRIMARY, system, options),
 };

@@ -10,6 +10,7 @@ import { killAgainAndAgain } from './kills.ts';
 import { isStraceInstalled, reconstructWriter, recordWriter } from './recording.ts';
 import { replay } from './replay.ts';
 import { seededRandom } from './seeded.ts';
+import { TYPESCRIPT_FLAGS } from './typescript.ts';
 
 const [kills = '1000', seed = String(Date.now() % 1_000_000)] = process.argv.slice(2);
 const FLIP_EVERY_BYTES = 7;
@@ -70,7 +71,10 @@ function modelled(): void {
   const started = Date.now();
   const test = join(import.meta.dirname, 'model.test.ts');
   const env = { ...process.env, QUEUE_RUNS: String(MODEL_RUNS) };
-  const { status, stdout } = spawnSync(process.execPath, ['--test', test], { env, encoding: 'utf8' });
+  const { status, stdout } = spawnSync(process.execPath, [...TYPESCRIPT_FLAGS, '--test', test], {
+    env,
+    encoding: 'utf8',
+  });
   report('model', started, `${MODEL_RUNS} lives`, status === 0 ? [] : [stdout]);
 }
 

@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { QueueCorruptError, QueueVersionError } from '../../../client/queue/errors.ts';
 import type { Queue } from '../../../client/queue/queue.ts';
+import { PAGE_BYTES } from '../../../client/queue/sqlite-disk.ts';
 import { openQueueFile } from '../../../client/queue.ts';
 import type { Operation } from '../../../protocol/operations.ts';
 import type { Verdict } from '../../../protocol/verdicts.ts';
 import { type Version, versionOf } from '../../../protocol/versions.ts';
 import { drain } from './witness.ts';
 
-const PAGE_BYTES = 4096;
 const RECORDS = 60;
 
 export interface Specimen {

@@ -22,9 +22,10 @@ import {
   QueueLockedError,
   QueueVersionError,
 } from '../../../client/queue/errors.ts';
-import { openSqliteDisk } from '../../../client/queue/sqlite-disk.ts';
+import { openSqliteDisk, PAGE_BYTES } from '../../../client/queue/sqlite-disk.ts';
 import { openQueueFile, recoverQueueFile } from '../../../client/queue.ts';
 import { folderOf, settleNext } from './queues.ts';
+import { TYPESCRIPT_FLAGS } from './typescript.ts';
 
 function put(id: string, payload: string) {
   return { kind: 'put', collection: 'notes', id, payload } as const;
@@ -45,16 +46,9 @@ test('a file is open once: this process and any other are told so', async (t) =>
   const module = join(import.meta.dirname, '../../../client/queue.ts');
   const other = `import { openQueueFile } from ${JSON.stringify(module)};
     try { openQueueFile({ path: ${JSON.stringify(path)} }); } catch (error) { console.log(error.code); }`;
-  const { stdout } = spawnSync(
-    process.execPath,
-    [
-      ...process.execArgv.filter((flag) => flag.startsWith('--experimental')),
-      '--input-type=module',
-      '-e',
-      other,
-    ],
-    { encoding: 'utf8' },
-  );
+  const { stdout } = spawnSync(process.execPath, [...TYPESCRIPT_FLAGS, '--input-type=module', '-e', other], {
+    encoding: 'utf8',
+  });
   assert.equal(stdout.trim(), 'QUEUE_LOCKED');
   queue.close();
   openQueueFile({ path }).close();
@@ -125,10 +119,10 @@ test('an old copy of one page is damage, though every row on it proves itself', 
   settling.close();
   const after = readFileSync(path);
   let refused = 0;
-  for (let at = 0; at < before.length; at += 4096) {
-    const page = before.subarray(at, at + 4096);
-    if (page.equals(after.subarray(at, at + 4096))) continue;
-    writeFileSync(path, Buffer.concat([after.subarray(0, at), page, after.subarray(at + 4096)]));
+  for (let at = 0; at < before.length; at += PAGE_BYTES) {
+    const page = before.subarray(at, at + PAGE_BYTES);
+    if (page.equals(after.subarray(at, at + PAGE_BYTES))) continue;
+    writeFileSync(path, Buffer.concat([after.subarray(0, at), page, after.subarray(at + PAGE_BYTES)]));
     // The file header alone may be old: it says nothing the rest does not.
     if (at > 0)
       assert.throws(() => openQueueFile({ path, reserveBytes: 0 }), QueueCorruptError, `page at ${at}`);

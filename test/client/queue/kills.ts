@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { openQueueFile } from '../../../client/queue.ts';
+import { TYPESCRIPT_FLAGS } from './typescript.ts';
 import { Witness } from './witness.ts';
 
 /** A new file after so many kills, so that opening stays quick and creation is hit as well. */
@@ -48,9 +49,8 @@ export async function killAgainAndAgain(kills: number, random: () => number): Pr
 }
 
 async function livedUntilKilled(path: string, first: number, random: () => number): Promise<string> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'writer.ts'), path, String(first)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const writer = [...TYPESCRIPT_FLAGS, join(import.meta.dirname, 'writer.ts'), path, String(first)];
+  const child = spawn(process.execPath, writer, { stdio: ['ignore', 'pipe', 'inherit'] });
   let said = '';
   const spoke = new Promise<void>((resolve) => {
     child.stdout.setEncoding('utf8').on('data', (text: string) => {

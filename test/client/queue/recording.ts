@@ -5,7 +5,9 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { PAGE_BYTES } from '../../../client/queue/sqlite-disk.ts';
 import { openQueueFile } from '../../../client/queue.ts';
+import { TYPESCRIPT_FLAGS } from './typescript.ts';
 import { SAYS } from './witness.ts';
 
 export type DiskEvent =
@@ -29,7 +31,8 @@ export function isStraceInstalled(): boolean {
 export function recordWriter(path: string, edits: number, logPages: number): DiskEvent[] {
   const trace = `${path}.trace`;
   const strace = ['-f', '-qq', '-y', '-xx', '-s', '200000', '-e', `trace=${CALLS}`, '-o', trace];
-  const writer = [join(import.meta.dirname, 'writer.ts'), path, '1', String(edits), String(logPages)];
+  const script = [...TYPESCRIPT_FLAGS, join(import.meta.dirname, 'writer.ts')];
+  const writer = [...script, path, '1', String(edits), String(logPages)];
   const { status, stderr } = spawnSync('strace', [...strace, process.execPath, ...writer], {
     encoding: 'utf8',
   });
@@ -74,7 +77,6 @@ function bytesOf(escaped: string): Buffer {
   return Buffer.from(escaped.replaceAll('\\x', ''), 'hex');
 }
 
-const PAGE_BYTES = 4096;
 const FRAME_BYTES = PAGE_BYTES + 24;
 const WAL_HEADER_BYTES = 32;
 

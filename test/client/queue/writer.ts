@@ -4,7 +4,7 @@ import { writeSync } from 'node:fs';
 import { openQueueFile } from '../../../client/queue.ts';
 import { SAYS } from './witness.ts';
 
-const [path = '', first = '1', most = '1000000', logPages = '1000'] = process.argv.slice(2);
+const [path = '', first = '1', most = '1000000', logPages = '500'] = process.argv.slice(2);
 const KEYS = 7;
 
 const queue = openQueueFile({
