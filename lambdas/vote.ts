@@ -4,7 +4,7 @@ import { METRICS } from '../protocol/metrics.ts';
 import type { Verdict } from '../protocol/verdicts.ts';
 import { type Attempt, type Conflict, type NextStep, nextStep, noRoom } from './core/attempts.ts';
 import { outboxEntries, type Recorded, type Ruling, recordRuling, type Scene } from './core/audit.ts';
-import type { Edit, StoredRecord } from './core/record.ts';
+import type { Copy, Edit, StoredRecord } from './core/record.ts';
 import { type Poll, poll } from './core/voting.ts';
 import type { Service, VotingService } from './service.ts';
 import {
@@ -41,7 +41,9 @@ export interface VoteParts {
 export async function putToTheVote(conflict: Conflict, parts: VoteParts): Promise<VoteOutcome> {
   const { edit, service, mayAttempt } = parts;
   const { store, place, now } = service;
-  const result = poll(edit, conflict.stored, await store.copies(edit.key));
+  const pollOf = (copies: readonly Copy[]) => poll(edit, conflict.stored, copies);
+  const isDecided = (copies: readonly Copy[]) => pollOf(copies).outcome !== 'undecided';
+  const result = pollOf(await store.copies(edit.key, isDecided));
   const corrupt = result.votes.filter(({ vote }) => vote === 'corrupt').length;
   if (corrupt > 0) service.telemetry.measure([{ name: METRICS.dataCorruption, value: corrupt }]);
   if (result.outcome === 'undecided') {

@@ -1,4 +1,5 @@
-// A device with our client library: edits wait in its queue file on disk, then all of them are to reach the service.
+// A device with our client library, in touch with the service before: edits wait in its queue file on disk, then all
+// of them are to reach the service.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,6 +33,8 @@ serveParent<DeviceAnswers, object>(async () => ({
       autoSync: false,
     });
     try {
+      await client.put(COLLECTION, `${run}-first`, noteOf(0));
+      await client.flush();
       for (let index = 0; index < notes; index++)
         await client.put(COLLECTION, idOf(run, index), noteOf(index));
       const started = performance.now();

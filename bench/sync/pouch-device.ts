@@ -1,4 +1,5 @@
-// A device with PouchDB: its notes in LevelDB on disk, replicated as PouchDB does by default, over kept connections.
+// A device with PouchDB, in touch with the service before: its notes in LevelDB on disk, replicated as PouchDB does by
+// default, over kept connections.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -29,6 +30,8 @@ serveParent<DeviceAnswers, object>(async () => {
       const local = new PouchDB(join(folder, 'notes'));
       const remote = new PouchDB(`${url}/notes-${run}`, { fetch });
       try {
+        await local.bulkDocs([{ _id: `${run}-first`, ...noteOf(0) }]);
+        await local.replicate.to(remote);
         await local.bulkDocs(Array.from({ length: notes }, (_, n) => ({ _id: idOf(run, n), ...noteOf(n) })));
         const started = performance.now();
         const { docs_written: written } = await local.replicate.to(remote);

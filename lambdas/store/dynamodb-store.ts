@@ -94,7 +94,7 @@ export function createDynamoDBStore({
 
     decide: (decision) => writing(decisionOf(decision)),
 
-    copies: (key) => readCopies({ peers, tableName, attemptMs: copyAttemptMs }, key),
+    copies: (key, isEnough) => readCopies({ peers, tableName, attemptMs: copyAttemptMs }, key, isEnough),
 
     async trim(key, commitVersion, outbox) {
       return (await calls.update(trimOf(key, commitVersion, outbox))) === true;

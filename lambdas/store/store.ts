@@ -80,8 +80,11 @@ export interface Store {
   /** @throws {RecordFullError} */
   decide(decision: DecisionWrite): Promise<WriteOutcome>;
   read(key: RecordKey): Promise<StoredRecord | undefined>;
-  /** Every region's, side by side. Never throws: a region that does not answer in time is a copy that did not answer. */
-  copies(key: RecordKey): Promise<readonly Copy[]>;
+  /**
+   * Every region's, side by side; once `isEnough` of them, the rest is waited for only a little longer. Never throws: a
+   * region that does not answer in time is a copy that did not answer.
+   */
+  copies(key: RecordKey, isEnough?: (copies: readonly Copy[]) => boolean): Promise<readonly Copy[]>;
   /** Drops all but `outbox` from the record's outbox, under "commit version unchanged" and without a new one (PROTOCOL
    * 4.3). Returns false, and writes nothing, when it did change. */
   trim(key: RecordKey, commitVersion: Version, outbox: readonly string[]): Promise<boolean>;

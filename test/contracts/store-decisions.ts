@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { contentOf } from '../../lambdas/core/canonical.ts';
-import { type AuditState, NO_AUDIT } from '../../lambdas/core/record.ts';
+import { type AuditState, type Copy, NO_AUDIT } from '../../lambdas/core/record.ts';
 import { SETTLED_SESSIONS_MAX } from '../../lambdas/core/settled-room.ts';
 import type { DecisionWrite, RecordWrite, Tombstone } from '../../lambdas/store/store.ts';
 import { ATTRIBUTES, recordPk, STATE, settledAttribute, sweepShardOf } from '../../protocol/items.ts';
@@ -231,6 +231,26 @@ export function storeDecisionCases(on: StoreSubject): void {
         copies.map(({ region, answered }) => [region, answered]),
         regions.map((region) => [region, region !== away]),
       );
+    } finally {
+      isolate(away, false);
+    }
+  });
+
+  test('when the copies that came are enough, one that does not come is not waited for', async (t) => {
+    const { isolate, regions } = on.engine;
+    if (!isolate) return t.skip('nothing to cut');
+    const before = await on.written(on.writeOf(on.newKey()));
+    const away = regions[2] as string;
+    const answered = (copies: readonly Copy[]) => copies.filter((copy) => copy.answered).length;
+    isolate(away, true);
+    try {
+      const startedAt = performance.now();
+      const some = await on.store.copies(before.key, (copies) => answered(copies) >= 2);
+      const someMs = performance.now() - startedAt;
+      const all = await on.store.copies(before.key);
+      const allMs = performance.now() - startedAt - someMs;
+      assert.deepEqual([answered(some), answered(all)], [2, 2]);
+      assert.ok(someMs < allMs, `expected less than ${allMs} ms, got ${someMs} ms`);
     } finally {
       isolate(away, false);
     }
