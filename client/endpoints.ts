@@ -10,6 +10,9 @@
 // Three quarters and not the 95th percentile, which a single request is hedged after: here three have to be late at
 // once, and a few stalls a minute, which move the high percentile, must not put off a redirect. A wrong guess costs a
 // few tokens and heals with the next two answers, because the attempts at the silent endpoint go on.
+//
+// Large bodies. No answer can come before its request has gone out, and where the line is slow a second copy makes it
+// slower. So every wait grows by the time that the large bodies under way take on the slowest line there is to serve.
 import type { RetryBudget } from './budget.ts';
 import { afterFailure, afterSilence, afterSuccess, HEALTHY, type Health } from './health.ts';
 import { LatencyWindow } from './latency.ts';
@@ -33,6 +36,8 @@ export type Ending = 'answered' | 'refused' | 'failed' | 'overtaken' | 'abandone
 /** What the judgement has to know of an attempt. */
 export interface Outstanding<Attempt> extends Linked<Attempt> {
   readonly startedAt: number;
+  /** Of its request. */
+  readonly bodyBytes: number;
 }
 
 export interface Endpoint<Attempt extends Outstanding<Attempt>> {
@@ -48,6 +53,8 @@ export interface Endpoint<Attempt extends Outstanding<Attempt>> {
   heardAt: number;
   /** In the order they started. */
   readonly outstanding: LinkedSet<Attempt>;
+  /** Of their bodies, what is above {@link SMALL_BODY_BYTES} each. */
+  bulkBytes: number;
   readonly latency: LatencyWindow;
 }
 
@@ -58,6 +65,10 @@ const LATENCY_WINDOW_MS = 60_000;
 const PROBE_FACTOR = 2;
 const HEDGE_PERCENTILE = 0.95;
 const OVERDUE_PERCENTILE = 0.75;
+/** A batch of a hundred ordinary edits is well below it, and is redirected as fast as anything. */
+const SMALL_BODY_BYTES = 64 * 1024;
+/** DESIGN's slow network: 10 Mbit/s. */
+const SLOW_LINE_BYTES_PER_MS = 1_250;
 
 export class Endpoints<Attempt extends Outstanding<Attempt>> {
   readonly all: readonly Endpoint<Attempt>[];
@@ -73,6 +84,7 @@ export class Endpoints<Attempt extends Outstanding<Attempt>> {
       errorRate: 0,
       heardAt: Number.NEGATIVE_INFINITY,
       outstanding: new LinkedSet<Attempt>(),
+      bulkBytes: 0,
       latency: new LatencyWindow(LATENCY_WINDOW_MS),
     }));
   }
@@ -116,9 +128,10 @@ export class Endpoints<Attempt extends Outstanding<Attempt>> {
     return errorRate <= affordable ? 1 : affordable / errorRate;
   }
 
-  /** How long to wait for an answer before asking a second endpoint. */
+  /** How long to wait for an answer before asking a second endpoint, with what is outstanding there now. */
   patienceMs(endpoint: Endpoint<Attempt>, now: number): number {
-    return Math.max(this.#options.patienceMs, this.latencyP95Ms(endpoint, now) ?? 0);
+    const usualMs = Math.max(this.#options.patienceMs, this.latencyP95Ms(endpoint, now) ?? 0);
+    return usualMs + bulkMs(endpoint);
   }
 
   /** Undefined without a recent answer. */
@@ -128,6 +141,7 @@ export class Endpoints<Attempt extends Outstanding<Attempt>> {
 
   started(endpoint: Endpoint<Attempt>, attempt: Attempt): void {
     endpoint.outstanding.add(attempt);
+    endpoint.bulkBytes += bulkOf(attempt);
   }
 
   /** Anything came: headers, a piece of a body, an answer to a probe. */
@@ -136,16 +150,17 @@ export class Endpoints<Attempt extends Outstanding<Attempt>> {
   }
 
   ended(endpoint: Endpoint<Attempt>, attempt: Attempt, ending: Ending, now: number): void {
+    const waitedMs = now - attempt.startedAt;
+    const isLate = ending === 'overtaken' && waitedMs >= this.patienceMs(endpoint, now);
     if (!endpoint.outstanding.delete(attempt)) return;
-    const { startedAt } = attempt;
+    endpoint.bulkBytes -= bulkOf(attempt);
     if (ending === 'answered') {
-      endpoint.latency.add(now - startedAt, now);
+      endpoint.latency.add(waitedMs, now);
       this.observe(endpoint, 'answered', now);
     } else if (ending === 'overtaken') {
       // Losing a race is no failure, unless the endpoint was not heard from at all while it ran for longer than usual:
       // with fewer than three outstanding that is the only sign of a frozen one.
-      if (endpoint.heardAt < startedAt && now - startedAt >= this.patienceMs(endpoint, now))
-        this.observe(endpoint, 'failed', now);
+      if (isLate && endpoint.heardAt < attempt.startedAt) this.observe(endpoint, 'failed', now);
     } else if (ending !== 'abandoned') this.observe(endpoint, ending, now);
   }
 
@@ -178,7 +193,7 @@ export class Endpoints<Attempt extends Outstanding<Attempt>> {
       return undefined;
     const overdueMs = Math.max(patienceMs, endpoint.latency.value(OVERDUE_PERCENTILE, now) ?? 0);
     const last = endpoint.outstanding.nth(silentOutstandingMin);
-    return last && Math.max(endpoint.heardAt + patienceMs, last.startedAt + overdueMs);
+    return last && Math.max(endpoint.heardAt + patienceMs, last.startedAt + overdueMs + bulkMs(endpoint));
   }
 
   /** Declares the endpoint silent; returns all that is outstanding there, oldest first, to be sent elsewhere. */
@@ -186,6 +201,14 @@ export class Endpoints<Attempt extends Outstanding<Attempt>> {
     endpoint.health = afterSilence(endpoint.health, now);
     return [...endpoint.outstanding];
   }
+}
+
+function bulkOf({ bodyBytes }: { readonly bodyBytes: number }): number {
+  return Math.max(0, bodyBytes - SMALL_BODY_BYTES);
+}
+
+function bulkMs({ bulkBytes }: { readonly bulkBytes: number }): number {
+  return bulkBytes / SLOW_LINE_BYTES_PER_MS;
 }
 
 /** Lower is better. An evacuated region still answers; an unhealthy one may not. */

@@ -118,6 +118,7 @@ export class Race implements Linked<Race> {
       kind,
       token,
       startedAt: now,
+      bodyBytes: body === undefined ? 0 : Buffer.byteLength(body),
       endedAt: undefined,
       outcome: 'pending',
       status: undefined,
@@ -128,12 +129,12 @@ export class Race implements Linked<Race> {
     };
     this.#attempts.push(attempt);
     this.#running = [...this.#running, attempt];
+    context.started(attempt);
     const alone = this.#running.length === 1 && context.endpoints.all.length > 1;
     this.#hedgeAt =
       alone && repeatable && context.options.silenceDetection && context.options.fallback
         ? now + context.endpoints.patienceMs(endpoint, now)
         : NEVER;
-    context.started(attempt);
     const headers =
       token === undefined
         ? this.#request.headers

@@ -1,7 +1,7 @@
 // What one region's audit bucket lacks and a peer's has (PROTOCOL 4.3): a losing payload that the deciding region put
 // into its own bucket, and entries whose stream records expired before they were archived here. Copies are held to
 // their hash, so that nothing damaged spreads.
-import { type AuditEntry, auditKey, lostElsewhere } from '../protocol/audit.ts';
+import { auditKey, lostElsewhere } from '../protocol/audit.ts';
 import type { AuditRegions } from './audit-regions.ts';
 import { type ChainLink, linkBefore, parseEntry, type RecentKeys } from './core/archiving.ts';
 import { sha256Of } from './core/canonical.ts';
@@ -53,29 +53,33 @@ export function createGapFiller({ region, audits, telemetry, recent }: GapFiller
   /** By their keys. */
   const suspects = new Map<string, ChainLink>();
 
-  async function fillOne(link: ChainLink): Promise<'present' | 'nowhere' | AuditEntry> {
+  /** The entry's text; undefined when no region has it. What is brought here leads on to the entry before. */
+  async function bring(link: ChainLink): Promise<string | undefined> {
     const { record, sequence, hash } = link;
-    if ((await own.entry(record, sequence, hash)) !== undefined) return 'present';
+    const held = await own.entry(record, sequence, hash);
+    if (held !== undefined) return held;
     const text = await firstWhole(hash, [...peers.values()], (store) => store.entry(record, sequence, hash));
     const entry = text === undefined ? undefined : parseEntry(text);
-    if (text === undefined || !entry) return 'nowhere';
+    if (text === undefined || !entry) return undefined;
     await own.archive(record, sequence, hash, text);
-    const sha256 = lostElsewhere(entry);
-    if (sha256 !== undefined) await copyPayload(audits, entry.region, record.tenant, sha256);
-    return entry;
+    const before = linkBefore(entry);
+    if (before) suspect(before);
+    return text;
   }
 
-  /** Fills one and suspects the one before it, if that was not known to be there. */
   async function resolve(key: string, link: ChainLink): Promise<void> {
-    const found = await fillOne(link);
-    suspects.delete(key);
-    if (found === 'nowhere') {
+    const text = await bring(link);
+    if (text === undefined) {
+      suspects.delete(key);
       telemetry.error('an audit entry is missing', new Error(`${key} is in no region's bucket`), { region });
       return;
     }
+    // Of an entry that was here already too: when it was brought its payload may have been out of reach.
+    const entry = parseEntry(text);
+    const sha256 = entry && lostElsewhere(entry);
+    if (entry && sha256 !== undefined) await copyPayload(audits, entry.region, link.record.tenant, sha256);
+    suspects.delete(key);
     recent.add(key);
-    const before = found === 'present' ? undefined : linkBefore(found);
-    if (before) suspect(before);
   }
 
   function suspect(link: ChainLink): void {

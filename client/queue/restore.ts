@@ -24,7 +24,8 @@ export function draftReplay(ledger: Ledger, draft: Draft, epoch: number, lines: 
   draft.setState({
     restoreEpoch: epoch,
     cursor: null,
-    resync: { number: draft.state.resync.number, active: false },
+    // What was settled ahead of the next resync is of the data before the restore too.
+    resync: { number: draft.state.resync.number + 1, active: false },
   });
   draft.afterwards(() => ledger.waiting.addAgain(again));
   return again.length;

@@ -1,7 +1,9 @@
 // A record write by a caller without a queue: what it knows of the record decides, never a vote (DESIGN §3). The
-// server stamps the version. It must not be sent twice blindly, since nothing tells a repetition from a new edit.
+// server stamps the version. It must not be sent twice blindly, since nothing tells a repetition from a new edit; the
+// server itself can tell by the version that it stamped.
+import type { Version } from '../../protocol/versions.ts';
 import { decideWrite, type Precondition, parsePrecondition } from '../core/preconditions.ts';
-import type { Edit } from '../core/record.ts';
+import type { Content, Edit, StoredRecord } from '../core/record.ts';
 import { type HttpAnswer, type HttpRequest, ProblemError } from '../http.ts';
 import type { Service } from '../service.ts';
 import { type Admitted, backOff, mayAttempt } from '../settle.ts';
@@ -9,6 +11,13 @@ import { RecordFullError, StoreUnavailableError, type WriteOutcome } from '../st
 import { written } from './keyed-write.ts';
 
 const ATTEMPTS_MAX = 8;
+
+/** An attempt that the table gave no answer to: it may have landed, and may still. */
+interface Unanswered {
+  readonly version: Version;
+  readonly base: Version | undefined;
+  readonly error: StoreUnavailableError;
+}
 
 export async function writeUnkeyed(
   { key, content }: Pick<Edit, 'key' | 'content'>,
@@ -18,35 +27,56 @@ export async function writeUnkeyed(
 ): Promise<HttpAnswer> {
   const { store, commits, versions, now } = service;
   const precondition = preconditionOf(request);
+  const answer = (version: Version, created: boolean): HttpAnswer => {
+    const headers = { etag: `"${version}"` };
+    return content.deleted ? { status: 204, headers } : written(key, version, created, headers);
+  };
   let stored = await store.read(key);
+  let created = false;
+  let unanswered: Unanswered | undefined;
   for (let tried = 0; tried < ATTEMPTS_MAX; tried += 1) {
-    const decision = decideWrite(precondition, content.deleted ? 'delete' : 'put', stored);
-    if (decision.kind === 'refuse')
-      throw new ProblemError(decision.code, decision.detail, {
-        ...(stored && !stored.content.deleted && { headers: { etag: `"${stored.version}"` } }),
-      });
+    const base = unanswered ? unanswered.base : baseFrom(precondition, content, stored);
     if (!(await mayAttempt(admitted, service))) break;
     if (stored) {
       versions.observe(stored.version);
       commits.observe(stored.commitVersion);
     }
-    const version = versions.stamp(now());
+    // What may have landed is written again as the same version on the same base, so that only one of them can land.
+    const version = unanswered ? unanswered.version : versions.stamp(now());
+    if (!unanswered) created = stored?.content.deleted ?? true;
     const outcome = await tryOnce(
-      { key, content, version, base: decision.base, commitVersion: commits.stamp(now()) },
+      { key, content, version, base, commitVersion: commits.stamp(now()) },
       service,
     );
-    if (outcome === 'refused') {
+    if (outcome === 'refused' || outcome instanceof StoreUnavailableError) {
+      if (outcome !== 'refused') unanswered = { version, base, error: outcome };
       await backOff(tried, service);
       continue;
     }
-    if (outcome.written) {
-      if (content.deleted) return { status: 204, headers: { etag: `"${version}"` } };
-      return written(key, version, stored?.content.deleted ?? true, { etag: `"${version}"` });
-    }
+    if (outcome.written) return answer(version, created);
     stored = outcome.stored;
+    if (unanswered && stored?.version !== base) {
+      // No two writes ever have the same version: it was this one that landed. Else nobody can tell any more.
+      if (stored?.version === version) return answer(version, created);
+      throw unanswered.error;
+    }
   }
+  if (unanswered) throw unanswered.error;
   throw new ProblemError('deferred', 'the record is being changed by others; nothing was written', {
     extensions: { reason: 'store_unavailable' },
+  });
+}
+
+/** The version to write on. Throws a problem when what is stored is not what the caller said. */
+function baseFrom(
+  precondition: Precondition,
+  content: Content,
+  stored: StoredRecord | undefined,
+): Version | undefined {
+  const decision = decideWrite(precondition, content.deleted ? 'delete' : 'put', stored);
+  if (decision.kind === 'write') return decision.base;
+  throw new ProblemError(decision.code, decision.detail, {
+    ...(stored && !stored.content.deleted && { headers: { etag: `"${stored.version}"` } }),
   });
 }
 
@@ -59,17 +89,17 @@ function preconditionOf(request: HttpRequest): Precondition {
   }
 }
 
-/** Only a refusal is tried again: a write that may have landed would look like somebody else's. */
+/** Gives the error when the write may have landed and another attempt can find out. */
 async function tryOnce(
   write: Parameters<Service['store']['write']>[0],
   { store }: Service,
-): Promise<WriteOutcome | 'refused'> {
+): Promise<WriteOutcome | 'refused' | StoreUnavailableError> {
   try {
     return await store.write(write);
   } catch (error) {
     if (error instanceof RecordFullError)
       throw new ProblemError('too_large', 'the record has no room beside what is kept of its writers');
-    if (error instanceof StoreUnavailableError && error.retryable && !error.mayHaveLanded) return 'refused';
-    throw error;
+    if (!(error instanceof StoreUnavailableError && error.retryable)) throw error;
+    return error.mayHaveLanded ? error : 'refused';
   }
 }

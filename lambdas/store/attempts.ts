@@ -1,6 +1,10 @@
 // One attempt of one call to DynamoDB. The SDK never repeats by itself, and an attempt that is given up has its
 // socket destroyed, so that it cannot land later (PROTOCOL 1.3).
-import { DynamoDBClient, type DynamoDBClientConfig } from '@aws-sdk/client-dynamodb';
+import {
+  DynamoDBClient,
+  type DynamoDBClientConfig,
+  DynamoDBServiceException,
+} from '@aws-sdk/client-dynamodb';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { StoreUnavailableError } from './store.ts';
 
@@ -57,14 +61,16 @@ const REFUSED = new Set([
 /** What a failed call means for the caller; the original is the cause. */
 export function asUnavailable(error: unknown): StoreUnavailableError {
   if (error instanceof StoreUnavailableError) return error;
-  const { name, status } = describe(error);
+  const name = error instanceof Error ? error.name : String(error);
   if (REFUSED.has(name))
     return new StoreUnavailableError(`the table refused: ${name}`, {
       retryable: true,
       mayHaveLanded: false,
       cause: error,
     });
-  // Without a status the connection failed, before or after the request got through.
+  // What DynamoDB did not say itself: the connection failed, before or after the request got through, or what came is no
+  // whole answer, whatever its status.
+  const status = error instanceof DynamoDBServiceException ? error.$metadata.httpStatusCode : undefined;
   if (status === undefined || status >= 500)
     return new StoreUnavailableError(`the table did not answer properly: ${name}`, {
       retryable: true,
@@ -77,14 +83,4 @@ export function asUnavailable(error: unknown): StoreUnavailableError {
     mayHaveLanded: false,
     cause: error,
   });
-}
-
-function describe(error: unknown): { readonly name: string; readonly status: number | undefined } {
-  if (!(error instanceof Error)) return { name: String(error), status: undefined };
-  const metadata = '$metadata' in error ? error.$metadata : undefined;
-  const status =
-    typeof metadata === 'object' && metadata !== null && 'httpStatusCode' in metadata
-      ? metadata.httpStatusCode
-      : undefined;
-  return { name: error.name, status: typeof status === 'number' ? status : undefined };
 }

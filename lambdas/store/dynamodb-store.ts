@@ -20,6 +20,7 @@ import {
   itemKey,
   recordOf,
   sweepOf,
+  sweepOrderOf,
   textOf,
   trimOf,
   updateOf,
@@ -100,19 +101,24 @@ export function createDynamoDBStore({
       return (await calls.update(trimOf(key, commitVersion, outbox))) === true;
     },
 
-    async tombstones(shard, before, limit) {
+    async tombstones(shard, before, limit, after) {
+      // A sort key takes one comparison, so those that are too young are left out here.
       const command = new QueryCommand({
         TableName: tableName,
         IndexName: TOMBSTONE_INDEX,
-        KeyConditionExpression: '#ss = :ss AND #so < :before',
+        KeyConditionExpression: '#ss = :ss AND #so > :after',
         ExpressionAttributeNames: { '#ss': ATTRIBUTES.sweepShard, '#so': ATTRIBUTES.sweepOrder },
-        ExpressionAttributeValues: { ':ss': { S: sweepShard(shard) }, ':before': { S: before } },
+        ExpressionAttributeValues: {
+          ':ss': { S: sweepShard(shard) },
+          ':after': { S: after ? sweepOrderOf(after) : '0' },
+        },
         Limit: limit,
       });
       const { Items = [] } = await calls.reading((abortSignal) => client.send(command, { abortSignal }));
       return Items.flatMap((item) => {
         const key = recordKeyOf(textOf(item, ATTRIBUTES.pk));
-        return key ? [{ key, commitVersion: commitVersionIn(textOf(item, ATTRIBUTES.sweepOrder)) }] : [];
+        const commitVersion = commitVersionIn(textOf(item, ATTRIBUTES.sweepOrder));
+        return key && commitVersion < before ? [{ key, commitVersion }] : [];
       });
     },
 

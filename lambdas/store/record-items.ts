@@ -87,7 +87,7 @@ export function sweepOf({ key, commitVersion }: Tombstone): Omit<DeleteItemComma
 }
 
 /** A tombstone's place among those to be swept: by commit version, so that those due come first. */
-function sweepOrderOf(commitVersion: Version, key: RecordKey): string {
+export function sweepOrderOf({ key, commitVersion }: Tombstone): string {
   return `${commitVersion}#${recordPk(key)}`;
 }
 
@@ -114,7 +114,7 @@ function setCommit(draft: UpdateDraft, key: RecordKey, commitVersion: Version, d
   if (deleted)
     draft
       .set(ATTRIBUTES.sweepShard, { S: sweepShardOf(key) })
-      .set(ATTRIBUTES.sweepOrder, { S: sweepOrderOf(commitVersion, key) });
+      .set(ATTRIBUTES.sweepOrder, { S: sweepOrderOf({ key, commitVersion }) });
   else draft.remove(ATTRIBUTES.sweepShard, ATTRIBUTES.sweepOrder);
 }
 

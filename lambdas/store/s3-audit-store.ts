@@ -1,7 +1,13 @@
 // The audit bucket port on S3. Puts say `If-None-Match: *`, so that nothing is ever written over, and carry the
 // SHA-256 that S3 checks the content against: a bucket with Object Lock asks for a checksum anyway.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
-import { GetObjectCommand, PutObjectCommand, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import {
+  GetObjectCommand,
+  PutObjectCommand,
+  S3Client,
+  type S3ClientConfig,
+  S3ServiceException,
+} from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { auditKey, losingPayloadKey } from '../../protocol/audit.ts';
 import type { AuditStore } from './audit-store.ts';
@@ -93,18 +99,16 @@ function nameOf(error: unknown): string {
   return error instanceof Error ? error.name : String(error);
 }
 
-/** Undefined when the connection failed, or time was up. */
-function statusOf(error: unknown): number | undefined {
-  const metadata = error instanceof Error && '$metadata' in error ? error.$metadata : undefined;
-  return typeof metadata === 'object' && metadata !== null && 'httpStatusCode' in metadata
-    ? Number(metadata.httpStatusCode) || undefined
-    : undefined;
-}
-
-/** 409 says that another put of the same key is under way: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html */
+/**
+ * What S3 did not say itself is no answer: the connection failed, time was up, or what came is not whole. 409 says that
+ * another put of the same key is under way, `RequestTimeout` (400) that the body came too slowly.
+ * https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+ */
 function isPassing(error: unknown): boolean {
-  const status = statusOf(error);
-  return status === undefined || status >= 500 || status === 409 || status === 429;
+  const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined;
+  if (status === undefined || status >= 500 || status === 409 || status === 429) return true;
+  return nameOf(error) === 'RequestTimeout';
 }
 
 function asUnavailable(error: unknown, isPut: boolean): StoreUnavailableError {

@@ -88,8 +88,9 @@ export interface Store {
   /** Drops all but `outbox` from the record's outbox, under "commit version unchanged" and without a new one (PROTOCOL
    * 4.3). Returns false, and writes nothing, when it did change. */
   trim(key: RecordKey, commitVersion: Version, outbox: readonly string[]): Promise<boolean>;
-  /** Those of a shard of index `tombstones` whose commit version is below `before`, oldest first: eventually consistent. */
-  tombstones(shard: number, before: Version, limit: number): Promise<readonly Tombstone[]>;
+  /** Those of a shard of index `tombstones` whose commit version is below `before`, oldest first, and behind `after`
+   * where it is given: eventually consistent. */
+  tombstones(shard: number, before: Version, limit: number, after?: Tombstone): Promise<readonly Tombstone[]>;
   /** Removes a tombstone whose commit version is unchanged and whose outbox is empty (PROTOCOL 7); false when either is
    * not so, and nothing was removed. */
   sweep(tombstone: Tombstone): Promise<boolean>;

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Ending, type Endpoint, Endpoints, type Outstanding } from '../../client/endpoints.ts';
+import { HEALTHY } from '../../client/health.ts';
 import { checkOptions } from '../../client/options.ts';
 import { HEALTH_CHECK } from '../../config/promises.ts';
 
@@ -14,8 +15,8 @@ interface Sent extends Outstanding<Sent> {}
 function pair() {
   const endpoints = new Endpoints<Sent>(OPTIONS);
   const [primary, standby] = endpoints.all as [Endpoint<Sent>, Endpoint<Sent>];
-  const send = (endpoint: Endpoint<Sent>, startedAt: number): Sent => {
-    const attempt: Sent = { startedAt, owner: undefined, older: undefined, newer: undefined };
+  const send = (endpoint: Endpoint<Sent>, startedAt: number, bodyBytes = 0): Sent => {
+    const attempt: Sent = { startedAt, bodyBytes, owner: undefined, older: undefined, newer: undefined };
     endpoints.started(endpoint, attempt);
     return attempt;
   };
@@ -194,6 +195,22 @@ test('stalls that move the 95th percentile do not put off a redirect', () => {
   assert.equal(endpoints.patienceMs(primary, 6_000), 300);
   for (let n = 0; n < 3; n += 1) send(primary, 6_000);
   assert.equal(endpoints.silentAt(primary, 6_001), 6_050);
+});
+
+test('large bodies under way are given the time they take on a slow line; small ones change nothing', () => {
+  const { endpoints, primary, standby, send, end } = pair();
+  const small = [1, 2, 3].map(() => send(primary, 0, 64 * 1024));
+  assert.equal(endpoints.patienceMs(primary, 0), 50);
+  assert.equal(endpoints.silentAt(primary, 0), 50);
+  // 125,000 bytes take 100 ms at 10 Mbit/s.
+  const large = [1, 2].map(() => send(primary, 0, 64 * 1024 + 125_000));
+  assert.equal(endpoints.patienceMs(primary, 0), 250);
+  assert.equal(endpoints.silentAt(primary, 0), 250);
+  assert.equal(endpoints.patienceMs(standby, 0), 50);
+  for (const attempt of large) end(primary, attempt, 'overtaken', 120);
+  assert.deepEqual(primary.health, HEALTHY, 'not late yet');
+  for (const attempt of small) end(primary, attempt, 'abandoned', 120);
+  assert.equal(endpoints.patienceMs(primary, 120), 50);
 });
 
 test('a frozen endpoint with too little outstanding is found out by the races it loses', () => {

@@ -290,6 +290,15 @@ export function storeDecisionCases(on: StoreSubject): void {
     const all = await found(1_000);
     assert.deepEqual(await found(2), all.slice(0, 2));
     assert.deepEqual(all, [...all].sort());
+
+    const [, second, third, fourth] = sameShard as [Tombstone, Tombstone, Tombstone, Tombstone];
+    const behind = (after: Tombstone, limit: number, before = on.commit()) =>
+      on.store.tombstones(shardOf(first.key), before, limit, after);
+    assert.deepEqual(await behind(second, 1_000), [third, fourth]);
+    assert.deepEqual(await behind(first, 1), [second]);
+    assert.deepEqual(await behind(first, 1_000, fourth.commitVersion), [second, third]);
+    assert.equal(await on.store.sweep(second), true);
+    assert.deepEqual(await behind(second, 1), [third], 'whether it is still there or not');
   });
 
   test('a decision keeps the tombstones true: at the new commit when one stays or comes, gone when one is won over', async () => {

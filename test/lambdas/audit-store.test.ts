@@ -108,6 +108,8 @@ for (const [name, ...answers] of [
   ['it is busy', refuse(503, 'SlowDown'), ok],
   ['it does not answer in time', silent, ok],
   ['the connection breaks', (response: ServerResponse) => response.destroy(), ok],
+  ['the body came too slowly', refuse(400, 'RequestTimeout'), ok],
+  ['what refuses it is not S3', (response: ServerResponse) => response.writeHead(403).end('<html>no'), ok],
 ] as const)
   test(`a put is tried once more when ${name}`, async (t) => {
     const { store, asked } = await bucketThat(t, ...answers);
@@ -150,6 +152,15 @@ test('what was put is given back as it was, and what is not there is undefined',
 
 test('an answer that stops half-way is not taken for all there is', async (t) => {
   const { store, asked } = await bucketThat(t, stopping);
+  await assert.rejects(store.entry(NOTE, 7, HASH), { name: 'StoreUnavailableError', retryable: true });
+  assert.equal(asked.length, 2);
+});
+
+test('an answer that breaks off is tried once more, and says nothing of what is there', async (t) => {
+  const { store, asked } = await bucketThat(t, (response) => {
+    response.writeHead(200, { 'content-length': '100' });
+    response.write('{"half"', () => response.destroy());
+  });
   await assert.rejects(store.entry(NOTE, 7, HASH), { name: 'StoreUnavailableError', retryable: true });
   assert.equal(asked.length, 2);
 });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { RecentKeys } from '../../lambdas/core/archiving.ts';
 import { outboxEntries, type Recorded, type Ruling, recordRuling } from '../../lambdas/core/audit.ts';
 import { contentOf, sha256Of } from '../../lambdas/core/canonical.ts';
 import { type AuditState, type Edit, NO_AUDIT, type StoredRecord } from '../../lambdas/core/record.ts';
@@ -177,5 +178,14 @@ test('a chain of entries holds from its head, trimmed or not, and the outbox is 
       },
     ),
     { numRuns: 50 },
+  );
+});
+
+test('remembers so many keys and no more, the latest ones', () => {
+  const recent = new RecentKeys(2);
+  for (const key of ['a', 'b', 'a', 'c']) recent.add(key);
+  assert.deepEqual(
+    ['a', 'b', 'c'].map((key) => recent.has(key)),
+    [true, false, true],
   );
 });

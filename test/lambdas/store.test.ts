@@ -100,6 +100,23 @@ test('a connection that breaks is worth another try, and the write may have land
   assert.equal(sockets.length, 1, 'the SDK does not repeat a write by itself');
 });
 
+for (const [what, body, length] of [
+  ['breaks off', '{"a"', 9],
+  ['is no JSON', '<html>ok</html>', 15],
+] as const)
+  test(`a good answer that ${what} says nothing: worth another try, and the write may have landed`, async (t) => {
+    const { store, sockets } = await storeAgainst(t, (socket) =>
+      socket.end(
+        `HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\nconnection: close\r\ncontent-length: ${length}\r\n\r\n${body}`,
+      ),
+    );
+    const meaning = { name: 'StoreUnavailableError', retryable: true, mayHaveLanded: true };
+    await assert.rejects(store.write(WRITE), meaning);
+    assert.equal(sockets.length, 1);
+    await assert.rejects(store.read(WRITE.key), meaning);
+    assert.equal(sockets.length, 3, 'a read is tried once more');
+  });
+
 /** How DynamoDB says that it refuses. */
 function refusal(status: number, name: string): (socket: Socket) => void {
   const body = JSON.stringify({ __type: `com.amazonaws.dynamodb.v20120810#${name}`, message: name });

@@ -25,6 +25,9 @@ interface Held extends Tombstone {
 /** One run after another of the primary's sweeper over tombstones in memory. */
 class Sweeper {
   readonly held: Held[] = [];
+  readonly gone: Held[] = [];
+  /** The index goes on showing what was removed. */
+  isIndexLate = false;
   readonly audit = new MemoryAudit();
   readonly telemetry = new Recorder();
   readonly asked: { readonly shard: number; readonly before: Version }[] = [];
@@ -33,6 +36,8 @@ class Sweeper {
   nowMs = T;
   /** Called before a tombstone is removed. */
   onSweep: (tombstone: Tombstone) => void = () => {};
+  /** Called after an outbox was trimmed. */
+  onTrim: () => void = () => {};
   /** Called when a shard is asked for. */
   onShard: (shard: number) => void = () => {};
   judged = 0;
@@ -65,11 +70,12 @@ class Sweeper {
       },
       store: {
         routing: async () => this.routing,
-        tombstones: async (shard, before, limit) => {
+        tombstones: async (shard, before, limit, after) => {
           this.asked.push({ shard, before });
           this.onShard(shard);
-          return this.held
+          return [...this.held, ...(this.isIndexLate ? this.gone : [])]
             .filter((it) => it.shard === shard && it.commitVersion < before)
+            .filter((it) => after === undefined || it.commitVersion > after.commitVersion)
             .sort((a, b) => (a.commitVersion < b.commitVersion ? -1 : 1))
             .slice(0, limit);
         },
@@ -77,7 +83,7 @@ class Sweeper {
           this.onSweep(tombstone);
           const held = find(tombstone);
           if (!held || held.outbox.length > 0) return false;
-          this.held.splice(this.held.indexOf(held), 1);
+          this.gone.push(...this.held.splice(this.held.indexOf(held), 1));
           return true;
         },
         read: async (key): Promise<StoredRecord | undefined> => {
@@ -95,6 +101,7 @@ class Sweeper {
         trim: async (key, commitVersion, outbox) => {
           const held = find({ key, commitVersion });
           if (held) held.outbox = outbox;
+          this.onTrim();
           return held !== undefined;
         },
       },
@@ -217,6 +224,28 @@ test('an outbox that nobody trimmed is archived and trimmed first', async () => 
   );
 });
 
+for (const [when, entries, left] of [
+  ['while an outbox is archived stops it before the trim', 2, 2],
+  ['while an outbox is trimmed stops it before the removal', 0, 0],
+] as const)
+  test(`a restore that begins ${when}`, async () => {
+    const sweeper = new Sweeper();
+    const trail = trailOf({ tenant: 'acme', collection: 'notes', id: 'n0' }, 2);
+    const restoring = () => {
+      sweeper.generation = { status: 'restoring', restoreEpoch: T - SWEEP_AFTER_RESTORE_MS };
+    };
+    const held = sweeper.hold(OLD, { outbox: trail.map(({ text }) => text) });
+    if (entries > 0)
+      sweeper.audit.down = () => {
+        restoring();
+        return false;
+      };
+    else sweeper.onTrim = restoring;
+    await sweeper.run();
+    assert.deepEqual(sweeper.ids(), ['n0']);
+    assert.equal(held.outbox.length, left);
+  });
+
 test('one that cannot be removed keeps no other from it', async () => {
   const sweeper = new Sweeper();
   for (let n = 0; n < 120; n += 1) sweeper.hold(OLD - n);
@@ -226,6 +255,19 @@ test('one that cannot be removed keeps no other from it', async () => {
   await sweeper.run();
   assert.deepEqual(sweeper.ids(), ['n7']);
   assert.equal(sweeper.telemetry.sum('tombstones_swept'), 119);
+});
+
+test('neither what cannot be removed nor an index that still shows what has gone ends a shard early', async () => {
+  const sweeper = new Sweeper();
+  sweeper.isIndexLate = true;
+  for (let n = 0; n < 170; n += 1) sweeper.hold(OLD - 170 + n);
+  sweeper.onSweep = ({ key }) => {
+    if (Number(key.id.slice(1)) < 60)
+      throw new StoreUnavailableError('busy', { retryable: true, mayHaveLanded: false });
+  };
+  await sweeper.run();
+  assert.equal(sweeper.held.length, 60);
+  assert.equal(sweeper.asked.filter(({ shard }) => shard === 0).length, 4);
 });
 
 test('a run whose time is up leaves the rest to the next', async () => {

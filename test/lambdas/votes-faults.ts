@@ -129,6 +129,36 @@ export function voteFaultCases(conflicts: Conflicts): void {
     assert.equal((await conflicts.trailOf(tenant)).length, 1);
   });
 
+  test('a decision that landed without an answer is found by the next attempt of the same request', async () => {
+    const tenant = conflicts.newTenant();
+    await functions.verdict(tenant, stranger('first', EARLIER_MS));
+    const second = stranger('second', 0);
+    const { session, sequence, version } = second;
+    let decisions = 0;
+    const losing = (store: Store): Store => ({
+      ...store,
+      async decide(decision) {
+        decisions += 1;
+        await store.decide(decision);
+        throw new StoreUnavailableError('no answer', { retryable: true, mayHaveLanded: true });
+      },
+    });
+    await conflicts.withFunctions({ wrap: losing }, async (own) => {
+      assert.deepEqual(await own.verdict(tenant, second), {
+        session,
+        sequence,
+        verdict: 'duplicate',
+        version,
+      });
+      assert.equal(own.telemetry.sum('votes_undecided'), 0);
+    });
+    assert.equal(decisions, 1);
+    assert.deepEqual(
+      (await conflicts.trailOf(tenant)).map(({ lost }) => lost),
+      ['first'],
+    );
+  });
+
   test('a restore that begins between the vote and the decision stops it', async () => {
     const tenant = conflicts.newTenant();
     await functions.verdict(tenant, stranger('first', EARLIER_MS));

@@ -6,6 +6,7 @@ import {
   ConditionalCheckFailedException,
   DeleteItemCommand,
   DynamoDBClient,
+  DynamoDBServiceException,
   GetItemCommand,
   QueryCommand,
   type QueryCommandInput,
@@ -212,8 +213,12 @@ function pkOf(key: Record<string, AttributeValue> | undefined): string {
   return pk;
 }
 
+/** Without a status the connection failed; with one DynamoDB itself said so. */
 function named(name: string, httpStatusCode: number | undefined): Error {
-  return Object.assign(new Error(`simulated: ${name}`), { name, $metadata: { httpStatusCode } });
+  const message = `simulated: ${name}`;
+  if (httpStatusCode === undefined) return Object.assign(new Error(message), { name });
+  const $fault = httpStatusCode < 500 ? 'client' : 'server';
+  return new DynamoDBServiceException({ name, message, $fault, $metadata: { httpStatusCode } });
 }
 
 function conditionFailed(item: Item | undefined): Error {

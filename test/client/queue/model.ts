@@ -73,7 +73,7 @@ export function settled(model: Model, operations: readonly Operation[], verdicts
 }
 
 function held(
-  { resync }: Model,
+  { resync, cursor }: Model,
   records: ReadonlyMap<string, ModelRecord>,
   operation: Operation,
   version: Version,
@@ -82,7 +82,8 @@ function held(
   const isStale = resync.active && before !== undefined && before.seen !== resync.number;
   if (before !== undefined && before.version > version && !isStale) return records;
   const payload = operation.kind === 'put' ? Number(operation.payload) : undefined;
-  return new Map(records).set(operation.id, { version, payload, seen: resync.number });
+  const seen = resync.number + (cursor === null && !resync.active ? 1 : 0);
+  return new Map(records).set(operation.id, { version, payload, seen });
 }
 
 export function raised(model: Model, epoch: number): Model {
@@ -90,7 +91,8 @@ export function raised(model: Model, epoch: number): Model {
   const operations = model.operations.map(
     (it): ModelOperation => (it.state === 'kept' ? { ...it, state: 'pending', replayed: true } : it),
   );
-  return { ...model, operations, epoch, cursor: null, resync: { ...model.resync, active: false } };
+  const resync = { number: model.resync.number + 1, active: false };
+  return { ...model, operations, epoch, cursor: null, resync };
 }
 
 export interface ModelChange {

@@ -158,6 +158,33 @@ test('a resync accepts lower versions, drops what it did not return and keeps qu
   queue.verify();
 });
 
+test('an own write settled before a resync begins outlives an index that lags behind it, but no restore (6.4)', async () => {
+  const world = new World();
+  const disk = new MemoryDisk();
+  let queue = world.open(disk, { keptBytesMax: 0 });
+  await world.put(queue, 'new', 'mine');
+  await world.put(queue, 'old', 'mine');
+  settleNext(queue);
+  queue = world.open(disk.afterKill(), { keptBytesMax: 0 });
+  // The index knows nothing yet of the one, and of the other what was there before.
+  const lagging = page([change('old', foreign(-1), 'theirs')], { resync: true });
+  assert.deepEqual(queue.applyPull(lagging, 0), { applied: 0, dropped: 0 });
+  assert.equal(payloadOf(queue, 'new'), 'mine');
+  assert.equal(payloadOf(queue, 'old'), 'mine');
+
+  queue.raiseRestoreEpoch(1);
+  await world.put(queue, 'later', 'mine');
+  settleNext(queue);
+  queue.raiseRestoreEpoch(2);
+  assert.deepEqual(queue.applyPull(page([change('old', foreign(-1), 'theirs')], { resync: true }), 2), {
+    applied: 1,
+    dropped: 2,
+  });
+  assert.equal(payloadOf(queue, 'old'), 'theirs');
+  assert.equal(payloadOf(queue, 'later'), undefined, 'settled before the second restore');
+  queue.verify();
+});
+
 test('a higher restore epoch queues all kept operations again, marked, first and in the order made (8.2)', async () => {
   const world = new World();
   const disk = new MemoryDisk();
