@@ -18,7 +18,7 @@ import { realWorld } from './world.ts';
 
 export interface Abortable {
   /** Ends the waiting, without an error; what was done by then stays done. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Since the client was opened. */
@@ -34,7 +34,8 @@ export interface SyncCounts {
 }
 
 /**
- * Opens or makes the queue file at `path` and starts to bring it in step with the service.
+ * Opens or makes the queue file at `path` and starts to bring it in step with the service. While operations wait to be
+ * sent, or with `pullIntervalMs`, an open client keeps its process alive: close it to end.
  * @throws RangeError an option is out of range; it names the option, what was expected and what came
  * @throws QueueLockedError the file is open already, here or in another process
  * @throws QueueCorruptError it is not what was acknowledged; see recoverQueueFile
@@ -60,7 +61,9 @@ export class SyncClient {
   constructor(options: SyncClientOptions) {
     const requests = checkSyncOptions(options);
     const { path, world = {}, autoSync = true, pullIntervalMs, onMetric } = options;
-    const degraded = (degradation: SyncEvents['degraded']) => this.#emitter.emit('degraded', degradation);
+    const early: SyncEvents['degraded'][] = [];
+    let tell = (degradation: SyncEvents['degraded']): unknown => early.push(degradation);
+    const degraded = (degradation: SyncEvents['degraded']) => void tell(degradation);
     this.#queue = openQueueFile({
       path,
       onWarning: ({ reason, usedBytes, limitBytes }) =>
@@ -89,11 +92,14 @@ export class SyncClient {
     this.#progress = new Progress(parts.world.now, () => this.#queue.pending);
     this.#sender = new Sender(parts);
     this.#puller = new Puller(parts);
-    if (this.recovered > 0)
-      setImmediate(() => {
-        const event = { operations: this.recovered, because: 'reopened' } as const;
-        if (this.#closed === undefined) this.#emitter.emit('recovered', event);
-      });
+    // Nobody can listen before this constructor has returned.
+    setImmediate(() => {
+      tell = (degradation) => this.#emitter.emit('degraded', degradation);
+      if (this.#closed !== undefined) return;
+      const event = { operations: this.recovered, because: 'reopened' } as const;
+      if (this.recovered > 0) this.#emitter.emit('recovered', event);
+      for (const degradation of early) tell(degradation);
+    });
     if (autoSync) this.#sender.start();
     if (pullIntervalMs !== undefined) void this.#pullEvery(pullIntervalMs, parts.world);
   }
@@ -183,7 +189,8 @@ export class SyncClient {
     this.#queue.discard(session, sequence);
   }
 
-  /** Calls `listener` from now on; returns what ends it. `recovered` of this opening comes after the current turn. */
+  /** Calls `listener` from now on; returns what ends it. What this opening found (`recovered`, a queue or disk
+   * that is nearly full) comes after the current turn. */
   on<Name extends keyof SyncEvents>(name: Name, listener: SyncListener<Name>): () => void {
     return this.#emitter.on(name, listener);
   }

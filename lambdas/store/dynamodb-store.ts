@@ -45,7 +45,8 @@ export interface DynamoDBStoreOptions {
 
 const READ_ATTEMPT_MS = 3_000;
 const COPY_ATTEMPT_MS = 2_000;
-/** Records in one batch read: at 256 KB each they stay far below its 16 MB.
+/** Records in one batch read: at 256 KB each they stay below its 16 MB; what full outboxes push out of it is asked for
+ * again.
  * https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html */
 const BATCH_READ_MAX = 50;
 /** How often what a batch read left out is asked for again. */

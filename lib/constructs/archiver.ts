@@ -46,9 +46,10 @@ export class Archiver extends Construct {
       batchSize: BATCH_RECORDS,
       maxBatchingWindow: BATCH_WINDOW,
       parallelizationFactor: BATCHES_AT_ONCE,
-      // Only the entries that failed are delivered again, and again until the stream drops them after its 24 h: neither
-      // attempts nor age are limited. Hence no destination for failures either: what expires unarchived still stands in
-      // the outbox, or in another Region's bucket (ADR 0012).
+      // What failed is delivered again with what came behind it in its shard, and again until the stream drops it after
+      // its 24 h: neither attempts nor age are limited. Hence no destination for failures either: what expires unarchived
+      // still stands in the outbox, or in another Region's bucket (ADR 0012).
+      // https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html
       reportBatchItemFailures: true,
       bisectBatchOnError: true,
       // `exists` looks at leaves only, so the path goes down to a list element's text:

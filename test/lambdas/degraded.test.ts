@@ -31,7 +31,7 @@ class Degraded {
   readonly functions: Functions;
   readonly close: () => Promise<void>;
 
-  private constructor(running: RunningTable, own: (store: Store) => Store) {
+  private constructor(running: RunningTable, own: (store: Store) => Store, ownAttemptMs: number) {
     // Signed in the region that is called, since the rehearsal takes a region's replica down with all that is in it.
     const clients = new Map(
       replicaOrder(REGIONS, OWN).map((region) => {
@@ -40,7 +40,7 @@ class Degraded {
       }),
     );
     const replicas = [...clients].map(([region, client]) => {
-      const attemptMs = region === OWN ? OWN_ATTEMPT_MS : OTHER_ATTEMPT_MS;
+      const attemptMs = region === OWN ? ownAttemptMs : OTHER_ATTEMPT_MS;
       const store = createDynamoDBStore({
         client,
         tableName: running.tableName,
@@ -66,8 +66,11 @@ class Degraded {
   }
 
   /** Opened, with a feed that is known to be complete in every region. */
-  static async open(own: (store: Store) => Store = (store) => store): Promise<Degraded> {
-    const on = new Degraded(await startTable({ refusalMs: OWN_ATTEMPT_MS * 4 }), own);
+  static async open(
+    own: (store: Store) => Store = (store) => store,
+    ownAttemptMs = OWN_ATTEMPT_MS,
+  ): Promise<Degraded> {
+    const on = new Degraded(await startTable({ refusalMs: OWN_ATTEMPT_MS * 4 }), own, ownAttemptMs);
     await on.functions.open();
     await on.steady(Object.values(REGIONS));
     return on;
@@ -316,14 +319,17 @@ test('an answer with a reason of its own gives both', async () => {
 });
 
 test('of requests at the same time only those that another replica answered say so', async () => {
-  const on = await Degraded.open((store) => ({
-    ...store,
-    async read(key) {
-      const record = await store.read(key);
-      if (!key.id.startsWith('bad')) return record;
-      throw new StoreUnavailableError('cut off', { retryable: true, mayHaveLanded: true });
-    },
-  }));
+  const on = await Degraded.open(
+    (store) => ({
+      ...store,
+      async read(key) {
+        const record = await store.read(key);
+        if (!key.id.startsWith('bad')) return record;
+        throw new StoreUnavailableError('cut off', { retryable: true, mayHaveLanded: true });
+      },
+    }),
+    OTHER_ATTEMPT_MS,
+  );
   try {
     const ids = ['good-1', 'bad-1', 'good-2', 'good-3', 'bad-2', 'good-4'];
     const replies = await Promise.all(ids.map((id) => on.functions.record('GET', 'acme', id)));

@@ -75,6 +75,25 @@ test('keys wait each for itself, and are let go when and only when their time ha
   );
 });
 
+test('many keys that wait are not all looked at for each that is let go, and none is late by much', () => {
+  let rolled = 0;
+  const waits = new KeyWaits({ baseMs: 3_000, maxMs: 3_000, random: () => rolled });
+  for (let index = 0; index < 9_000; index++) {
+    rolled = index / 9_000;
+    waits.stuck(`notes/n${index}`, 0);
+  }
+  let looks = 0;
+  for (let now = 1; waits.excluded.size > 0; now = Math.max(now + 1, Math.ceil(waits.nextAt))) {
+    waits.release(now);
+    looks += 1;
+    const [first] = waits.excluded;
+    const dueAt = first === undefined ? now : Number(first.slice('notes/n'.length)) / 3;
+    assert.ok(dueAt > now - 31, `${first} was due at ${dueAt}, and at ${now} it still waits`);
+    assert.ok(now < 3_050);
+  }
+  assert.ok(looks < 700, `${looks} looks`);
+});
+
 test('a key waits at least as long as the service said', () => {
   const waits = new KeyWaits({ baseMs: 100, maxMs: 3_000, random: () => 0 });
   waits.stuck('a', 1_000, 700);
