@@ -17,7 +17,8 @@ export interface RequestsOptions {
   readonly deadlineMs?: number;
   /** One attempt; as long as the server may work on one. @default 10000 */
   readonly attemptTimeoutMs?: number;
-  /** Least wait before something is done about a missing answer. @default 50 */
+  /** Least wait before something is done about a missing answer, in ms; bodies over 64 KB under way add the time they
+   * take at 10 Mbit/s. @default 50 */
   readonly patienceMs?: number;
   /** How many overdue answers make silence. @default 3 */
   readonly silentOutstandingMin?: number;

@@ -331,7 +331,7 @@ test('a flaky primary: everything succeeds at no more than 1.1 attempts an opera
 });
 
 test('with an empty budget nothing is hedged, and errors wait for a token', async (t) => {
-  const { requests, standby, events } = await setUp(t, [after(120), ok], { retryReserve: 0, retryRatio: 0 });
+  const { requests, standby, events } = await setUp(t, [after(300), ok], { retryReserve: 0, retryRatio: 0 });
   await requests.request(put());
   assert.equal(standby.received.length, 0);
   assert.ok(events.some((event) => event.type === 'budget_empty' && event.wanted === 'hedge'));
