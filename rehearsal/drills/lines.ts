@@ -61,6 +61,10 @@ export function withUnit({ target, unit }: TargetResult): string {
   return unit === 'ms' || unit === 's' ? `${target} ${unit}` : target;
 }
 
+export function seconds(ms: number): string {
+  return `${(ms / 1_000).toFixed(1)} s`;
+}
+
 export function milliseconds(value: number): string {
   return `${value.toFixed(value < 100 ? 1 : 0)} ms`;
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { preciseNow } from '../../measuring.ts';
 import { Children } from '../../supervisor/children.ts';
 import type { DrillOptions, TargetResult } from '../scenario.ts';
+import { Stopping } from '../stopping.ts';
 import { DrillError, type DrilledSystem } from '../system.ts';
 import { type OperationEntry, readHistory } from './history.ts';
 import { judge } from './judge.ts';
@@ -72,8 +73,7 @@ class VariantRun {
   readonly #options: DrillOptions;
   readonly #region: string;
   readonly #othersFollow: boolean;
-  /** Rejects when the run cannot go on. */
-  #stopped: Promise<never> = new Promise(() => undefined);
+  readonly #stopping: Stopping;
   /** The reports of the last {@link STEADY_MS}. */
   readonly #reports: Progress[] = [];
   #dnsServedBy: string | undefined;
@@ -90,6 +90,7 @@ class VariantRun {
     this.#system = system;
     this.#options = options;
     this.#othersFollow = othersFollow;
+    this.#stopping = new Stopping(system, options.signal);
     const region = system.regions.find(({ role }) => role === variant.role)?.region;
     if (region === undefined) throw new DrillError(`there is no ${variant.role} region to break`);
     this.#region = region;
@@ -110,24 +111,23 @@ class VariantRun {
       silenceDetection,
       ...(dns ? { dns } : {}),
     });
-    this.#stopped = this.#stopWith(load);
-    this.#stopped.catch(() => undefined);
+    this.#stopping.alsoOn(load.failed);
     load.listen((progress) => this.#hear(progress));
 
     this.#step(`${this.#plan.load.requestsPerSecond} requests/s, warming up for ${warmUpMs / 1_000} s`);
-    await this.#pause(warmUpMs);
+    await this.#stopping.pause(warmUpMs);
     await this.#steady();
     const faultAt = await this.#breakRegion();
     await this.#restOfFault(faultAt, limits(config).dnsOutageMs);
     this.#step(`reviving ${this.#region}`);
-    await this.#orStopped(this.#system.fault(this.#region, 'revive'));
+    await this.#stopping.orStopped(this.#system.fault(this.#region, 'revive'));
     const revivedAt = preciseNow();
-    await this.#pause(settleMs);
+    await this.#stopping.pause(settleMs);
     this.#step('waiting for what is under way');
-    await this.#orStopped(load.stop());
+    await this.#stopping.orStopped(load.stop());
     const endedAt = preciseNow();
     this.#step('reading every acknowledged write from both regions');
-    const { missing } = await this.#orStopped(load.readBack());
+    const { missing } = await this.#stopping.orStopped(load.readBack());
     await load.end();
     if (dns && this.#othersFollow) await this.#dnsBack(dns);
 
@@ -159,17 +159,17 @@ class VariantRun {
     const { fault, name } = this.#variant;
     this.#step(`${name}: ${this.#region} is ${fault === 'kill' ? 'killed' : 'frozen'}`);
     this.#dnsServedBy = undefined;
-    return this.#orStopped(this.#system.fault(this.#region, fault));
+    return this.#stopping.orStopped(this.#system.fault(this.#region, fault));
   }
 
   /** At least the fault's own time; and until the DNS-only client is served again, or far too late. */
   async #restOfFault(faultAt: number, dnsOutageMs: number | undefined): Promise<void> {
-    await this.#pause(this.#plan.faultMsMin);
+    await this.#stopping.pause(this.#plan.faultMsMin);
     if (this.#system.dns === undefined || dnsOutageMs === undefined) return;
     this.#step('waiting for the DNS-only client to be served again');
     const giveUpAt = faultAt + dnsOutageMs + DNS_GRACE_MS;
     const servedElsewhere = () => this.#dnsServedBy !== undefined && this.#dnsServedBy !== this.#region;
-    while (!servedElsewhere() && preciseNow() < giveUpAt) await this.#pause(100);
+    while (!servedElsewhere() && preciseNow() < giveUpAt) await this.#stopping.pause(100);
   }
 
   /** The next variant breaks the same region: DNS has to lead there again first. */
@@ -184,7 +184,7 @@ class VariantRun {
         throw new DrillError(
           `${name} still leads to ${region} ${DNS_BACK_WITHIN_MS / 1_000} s after the revival`,
         );
-      await this.#pause(500);
+      await this.#stopping.pause(500);
     }
   }
 
@@ -198,44 +198,13 @@ class VariantRun {
     const giveUpAt = preciseNow() + STEADY_WITHIN_MS;
     const carries = () => this.#reports.every((report) => carriedBy(this.#region, report) >= CARRIED_SHARE);
     const quick = () => this.#reports.every(({ latencyMsP95 }) => latencyMsP95 <= STEADY_P95_MS);
-    while (!(carries() && quick()) && preciseNow() < giveUpAt) await this.#pause(PROGRESS_EVERY_MS);
+    while (!(carries() && quick()) && preciseNow() < giveUpAt) await this.#stopping.pause(PROGRESS_EVERY_MS);
     const latest = JSON.stringify(this.#reports.at(-1));
     if (!carries())
       throw new DrillError(
         `${this.#region} did not carry the load within ${STEADY_WITHIN_MS / 1_000} s; last report: ${latest}`,
       );
     if (!quick()) this.#step(`the load never became steady: is the machine busy? Last report: ${latest}`);
-  }
-
-  async #pause(ms: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    try {
-      await this.#orStopped(
-        new Promise<void>((resolve) => {
-          timer = setTimeout(resolve, ms);
-        }),
-      );
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  #orStopped<T>(promise: Promise<T>): Promise<T> {
-    return Promise.race([promise, this.#stopped]);
-  }
-
-  #stopWith(load: LoadProcess): Promise<never> {
-    const { signal } = this.#options;
-    return Promise.race([
-      load.failed,
-      this.#system.broken.then((error) => {
-        throw new DrillError(`the system broke down by itself: ${error.message}`, { cause: error });
-      }),
-      new Promise<never>((_, reject) => {
-        if (signal?.aborted) reject(signal.reason);
-        signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
-      }),
-    ]);
   }
 
   #step(step: string): void {

@@ -2,11 +2,11 @@
 // only the standby takes what waited.
 import { preciseNow } from '../../measuring.ts';
 import { checkHistory } from '../checker.ts';
-import { type Line, milliseconds } from '../lines.ts';
-import type { DrillOptions, Outcome, Scenario } from '../scenario.ts';
+import { type Line, milliseconds, seconds } from '../lines.ts';
+import type { Outcome, Scenario } from '../scenario.ts';
 import { syncSection } from '../sync/chart.ts';
 import type { DeviceProcess } from '../sync/device-process.ts';
-import { keepHistory, sha256 } from '../sync/keep.ts';
+import { sha256 } from '../sync/keep.ts';
 import { atLeast, atMost, found, safetyLines, syncOutcome } from '../sync/measures.ts';
 import { SyncDrill } from '../sync/sync-drill.ts';
 import type { SyncedSystem } from '../system.ts';
@@ -50,7 +50,7 @@ export function offlineDaysOf(plan: OfflinePlan): Scenario {
     title: 'A device comes back after days without a network, to the standby',
     about: `A device makes ${plan.edits} edits to ${plan.records} records without a network, while its clock goes through ${plan.offlineMs / 86_400_000} days, and is killed half-way. When it finds a network again, the primary is dead. Everything it was told is durable has to arrive in the standby, once, and a second device has to see the same state.`,
     run: (system, options) =>
-      SyncDrill.run(NAME, system, options, (drill) => new OfflineRun(drill, plan).run(options)),
+      SyncDrill.run(NAME, system, options, (drill) => new OfflineRun(drill, plan).run()),
   };
 }
 
@@ -67,7 +67,7 @@ class OfflineRun {
     this.#system = drill.system;
   }
 
-  async run({ historyFolder }: DrillOptions): Promise<Outcome> {
+  async run(): Promise<Outcome> {
     const drill = this.#drill;
     const primary = drill.region('primary');
     const standby = drill.region('standby');
@@ -97,10 +97,9 @@ class OfflineRun {
     const history = await drill.history();
     drill.step(`reviving ${primary}`);
     await drill.orStopped(this.#system.fault(primary, 'revive'));
-    if (historyFolder !== undefined) await keepHistory(historyFolder, NAME, history);
 
     const checked = checkHistory(history, sha256);
-    const trouble = [DEVICE, SECOND_DEVICE].flatMap((name) => drill.events(name, 'trouble'));
+    const trouble = drill.trouble([DEVICE, SECOND_DEVICE]);
     const { acknowledged, copiesPerOperation } = checked.counts;
     const fromStandby = history.sent.filter(
       ({ region, answer }) => region === standby && answer?.verdict === 'applied',
@@ -238,8 +237,4 @@ class OfflineRun {
     const { settled, pending, settledPerSecond } = latest;
     this.#drill.step(`${settled} delivered, ${pending} to go, ${Math.round(settledPerSecond)} a second`);
   }
-}
-
-function seconds(ms: number): string {
-  return `${(ms / 1_000).toFixed(1)} s`;
 }

@@ -3,11 +3,11 @@
 import { percentile, preciseNow } from '../../measuring.ts';
 import { checkHistory } from '../checker.ts';
 import { type Line, milliseconds } from '../lines.ts';
-import type { DrillOptions, Outcome, Scenario } from '../scenario.ts';
+import type { Outcome, Scenario } from '../scenario.ts';
 import { settledAtOf, syncSection } from '../sync/chart.ts';
 import type { DeviceProcess } from '../sync/device-process.ts';
 import { nameOf } from '../sync/history.ts';
-import { keepHistory, sha256 } from '../sync/keep.ts';
+import { sha256 } from '../sync/keep.ts';
 import { atMost, found, safetyLines, syncOutcome } from '../sync/measures.ts';
 import { SyncDrill } from '../sync/sync-drill.ts';
 
@@ -43,8 +43,7 @@ export function slowNetworkOf(plan: SlowPlan): Scenario {
     name: NAME,
     title: 'A line of 10 Mbit/s with half a second there and back',
     about: `Devices write 12 kB edits and pull each other's over a line of ${plan.bitsPerSecond / 1e6} Mbit/s with ${plan.roundTripMs} ms there and back. All of it has to succeed, and no request may go without its answer.`,
-    run: (system, options) =>
-      SyncDrill.run(NAME, system, options, (drill) => new SlowRun(drill, plan).run(options)),
+    run: (system, options) => SyncDrill.run(NAME, system, options, (drill) => new SlowRun(drill, plan).run()),
   };
 }
 
@@ -59,7 +58,7 @@ class SlowRun {
     this.#plan = plan;
   }
 
-  async run({ historyFolder }: DrillOptions): Promise<Outcome> {
+  async run(): Promise<Outcome> {
     const drill = this.#drill;
     const { roundTripMs, bitsPerSecond, editsPerSecond, lastsMs, pullEveryMs, withinMs } = this.#plan;
     const regions = [drill.region('primary'), drill.region('standby')];
@@ -81,16 +80,15 @@ class SlowRun {
       await drill.pause(pullEveryMs);
       await this.#pull(devices, pulls);
     }
-    await this.#all(devices, (device) => device.order({ type: 'stopMaking' }));
+    await drill.all(devices, (device) => device.order({ type: 'stopMaking' }));
     const made = (await Promise.all(making.map((each) => drill.tried(each)))).flatMap((each) => each ?? []);
     drill.step('sending what waits, pulling the rest');
-    await this.#all(devices, (device) => device.order({ type: 'flush', withinMs }));
+    await drill.all(devices, (device) => device.order({ type: 'flush', withinMs }));
     await this.#pull(devices, pulls);
     drill.mark('all sent and pulled', 'good');
     const looks = await Promise.all(devices.map((device) => drill.look(device, DEVICES)));
     const endedAt = preciseNow();
     const history = await drill.history();
-    if (historyFolder !== undefined) await keepHistory(historyFolder, NAME, history);
 
     const checked = checkHistory(history, sha256);
     const { acknowledged, copiesPerOperation } = checked.counts;
@@ -109,7 +107,7 @@ class SlowRun {
     const unanswered = DEVICES.flatMap((name) =>
       drill.events(name, 'degraded').filter(({ because }) => because === 'unanswered'),
     );
-    const trouble = DEVICES.flatMap((name) => drill.events(name, 'trouble'));
+    const trouble = drill.trouble(DEVICES);
     const requests = looks.reduce((sum, { counts }) => sum + counts.requests.operations, 0);
     const attempts = looks.reduce((sum, { counts }) => sum + counts.requests.attempts, 0);
     const slowestPut = Math.max(...made.map(({ slowestMs }) => slowestMs));
@@ -182,17 +180,10 @@ class SlowRun {
   }
 
   async #pull(devices: readonly DeviceProcess[], pulls: { made: number; changes: number }): Promise<void> {
-    await this.#all(devices, async (device) => {
+    await this.#drill.all(devices, async (device) => {
       const { applied } = await device.order({ type: 'pull', withinMs: this.#plan.withinMs });
       pulls.made += 1;
       pulls.changes += applied;
     });
-  }
-
-  async #all(
-    devices: readonly DeviceProcess[],
-    order: (device: DeviceProcess) => Promise<unknown>,
-  ): Promise<void> {
-    await Promise.all(devices.map((device) => this.#drill.tried(order(device))));
   }
 }

@@ -2,14 +2,14 @@
 // take nothing, and when it heals everybody has to end in one state, with every conflict voted on and on record.
 import { preciseNow } from '../../measuring.ts';
 import { type CheckedHistory, checkHistory } from '../checker.ts';
-import type { Line } from '../lines.ts';
-import type { DrillOptions, Outcome, Scenario } from '../scenario.ts';
+import { type Line, seconds } from '../lines.ts';
+import type { Outcome, Scenario } from '../scenario.ts';
 import { auditTrails } from '../sync/audit-trail.ts';
 import { settledAtOf, syncSection } from '../sync/chart.ts';
 import type { DeviceProcess } from '../sync/device-process.ts';
 import { idOf } from '../sync/edits.ts';
 import { nameOf, type SyncHistory } from '../sync/history.ts';
-import { keepHistory, sha256 } from '../sync/keep.ts';
+import { sha256 } from '../sync/keep.ts';
 import { atLeast, atMost, found, safetyLines, syncOutcome } from '../sync/measures.ts';
 import { SyncDrill } from '../sync/sync-drill.ts';
 import type { SyncedSystem } from '../system.ts';
@@ -64,7 +64,7 @@ export function splitBrainOf(plan: SplitPlan): Scenario {
     about:
       'Two devices know only the primary, two only the standby, one knows both. While the primary reaches no other region it may take nothing: its devices queue, the others go on. Healed, every device has to hold the same state, with nothing acknowledged lost, nothing done twice, and every conflict voted on and in the audit trail.',
     run: (system, options) =>
-      SyncDrill.run(NAME, system, options, (drill) => new SplitRun(drill, plan).run(options)),
+      SyncDrill.run(NAME, system, options, (drill) => new SplitRun(drill, plan).run()),
   };
 }
 
@@ -81,7 +81,7 @@ class SplitRun {
     this.#system = drill.system;
   }
 
-  async run({ historyFolder }: DrillOptions): Promise<Outcome> {
+  async run(): Promise<Outcome> {
     const drill = this.#drill;
     const { warmUpMs, cutMs, afterMs, drainedWithinMs, pulledWithinMs, editsPerSecond } = this.#plan;
     const primary = drill.region('primary');
@@ -117,17 +117,16 @@ class SplitRun {
     await Promise.all(making.map((made) => drill.tried(made)));
 
     drill.step('sending what waits');
-    await this.#all(devices, (device) => device.order({ type: 'flush', withinMs: drainedWithinMs }));
+    await drill.all(devices, (device) => device.order({ type: 'flush', withinMs: drainedWithinMs }));
     const drainedMs = preciseNow() - healedAt;
     drill.mark('all sent', 'good');
     drill.step('pulling, until every device has everything');
-    await this.#all(devices, (device) => device.order({ type: 'pull', withinMs: pulledWithinMs }));
+    await drill.all(devices, (device) => device.order({ type: 'pull', withinMs: pulledWithinMs }));
     const convergedMs = preciseNow() - healedAt;
     drill.mark('all pulled', 'good');
     for (const device of devices) await drill.look(device, [COLLECTION]);
     const endedAt = preciseNow();
     const history = await drill.history();
-    if (historyFolder !== undefined) await keepHistory(historyFolder, NAME, history);
 
     const checked = checkHistory(history, sha256);
     drill.step('asking the API for the conflicts of every record');
@@ -139,7 +138,7 @@ class SplitRun {
       column: `${primary} cut off`,
       lines: this.#lines(history, checked, { waiting, drainedMs, convergedMs, told }),
       checked,
-      facts: { drainedMs, convergedMs, waiting, trouble: this.#trouble().slice(0, 20) },
+      facts: { drainedMs, convergedMs, waiting, trouble: drill.trouble(Object.keys(DEVICES)).slice(0, 20) },
       section: (notes) =>
         syncSection(
           `${primary} is cut off for ${cutMs / 1_000} s`,
@@ -198,7 +197,7 @@ class SplitRun {
       (sum, name) => sum + this.#drill.events(name, 'conflict').length,
       0,
     );
-    const trouble = this.#trouble().length;
+    const trouble = this.#drill.trouble(Object.keys(DEVICES)).length;
     return [
       found(
         'settled by the cut-off region',
@@ -264,14 +263,6 @@ class SplitRun {
     );
   }
 
-  /** Of all devices at once. */
-  async #all(
-    devices: readonly DeviceProcess[],
-    order: (device: DeviceProcess) => Promise<unknown>,
-  ): Promise<void> {
-    await Promise.all(devices.map((device) => this.#drill.tried(order(device))));
-  }
-
   /** How many edits of some devices are durable there and not settled. */
   #waiting(names: readonly string[]): number {
     const settledAt = settledAtOf(this.#drill.sent);
@@ -280,12 +271,4 @@ class SplitRun {
       0,
     );
   }
-
-  #trouble() {
-    return Object.keys(DEVICES).flatMap((name) => this.#drill.events(name, 'trouble'));
-  }
-}
-
-function seconds(ms: number): string {
-  return `${(ms / 1_000).toFixed(1)} s`;
 }

@@ -10,6 +10,7 @@ import { Children } from '../../supervisor/children.ts';
 import { Cleanup } from '../../supervisor/cleanup.ts';
 import { getPlainly } from '../plain-http.ts';
 import type { DrillOptions } from '../scenario.ts';
+import { Stopping } from '../stopping.ts';
 import type { Marker } from '../svg.ts';
 import { DrillError, type SyncedSystem } from '../system.ts';
 import { conflictsShown } from './conflicts-api.ts';
@@ -17,6 +18,7 @@ import type { Look } from './device-messages.ts';
 import { type DeviceEvent, DeviceProcess, DeviceTrouble } from './device-process.ts';
 import { type EditPlan, keyOfEdit } from './edits.ts';
 import type { Cut, DeviceEnd, Made, Sent, SyncHistory } from './history.ts';
+import { keepHistory } from './keep.ts';
 import { TableReader } from './table-reader.ts';
 import { Watcher } from './watcher.ts';
 import { openWireTap, type WireTap } from './wire-tap.ts';
@@ -44,6 +46,7 @@ export class SyncDrill {
   /** Of the timeline. */
   readonly marks: Marker[] = [];
   readonly startedAt = preciseNow();
+  readonly #name: string;
   readonly #options: DrillOptions;
   readonly #agent = new Agent({ keepAlive: true });
   readonly #token: string;
@@ -51,7 +54,7 @@ export class SyncDrill {
   readonly #children: Children;
   readonly #cleanup: Cleanup;
   readonly #reader: TableReader;
-  readonly #stopped: Promise<never>;
+  readonly #stopping: Stopping;
   readonly #sent: Sent[] = [];
   readonly #made = new Map<string, Made[]>();
   readonly #events = new Map<string, DeviceEvent[]>();
@@ -61,6 +64,7 @@ export class SyncDrill {
   #watcher: Watcher | undefined;
 
   private constructor(parts: {
+    name: string;
     system: SyncedSystem;
     options: DrillOptions;
     token: string;
@@ -70,14 +74,14 @@ export class SyncDrill {
     reader: TableReader;
   }) {
     this.system = parts.system;
+    this.#name = parts.name;
     this.#options = parts.options;
     this.#token = parts.token;
     this.#folder = parts.folder;
     this.#children = parts.children;
     this.#cleanup = parts.cleanup;
     this.#reader = parts.reader;
-    this.#stopped = stopWith(parts.system, parts.options.signal);
-    this.#stopped.catch(() => undefined);
+    this.#stopping = new Stopping(parts.system, parts.options.signal);
     this.#cleanup.add(() => this.#agent.destroy());
   }
 
@@ -101,7 +105,7 @@ export class SyncDrill {
       cleanup.add(() => {
         for (const { region } of system.regions) system.way(region, 'usual');
       });
-      return await work(new SyncDrill({ system, options, token, folder, children, cleanup, reader }));
+      return await work(new SyncDrill({ name, system, options, token, folder, children, cleanup, reader }));
     } finally {
       await cleanup.run();
     }
@@ -171,6 +175,11 @@ export class SyncDrill {
     return this.#events.get(name)?.filter(isWanted) ?? [];
   }
 
+  /** What the client library failed with, on these devices. */
+  trouble(names: readonly string[]) {
+    return names.flatMap((name) => this.events(name, 'trouble'));
+  }
+
   /** Edits that a device was told are durable. */
   made(name: string): readonly Made[] {
     return this.#made.get(name) ?? [];
@@ -234,21 +243,12 @@ export class SyncDrill {
     while (!isSo()) await this.pause(LOOK_EVERY_MS);
   }
 
-  async pause(ms: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    try {
-      await this.orStopped(
-        new Promise<void>((resolve) => {
-          timer = setTimeout(resolve, ms);
-        }),
-      );
-    } finally {
-      clearTimeout(timer);
-    }
+  pause(ms: number): Promise<void> {
+    return this.#stopping.pause(ms);
   }
 
   orStopped<T>(promise: Promise<T>): Promise<T> {
-    return Promise.race([promise, this.#stopped]);
+    return this.#stopping.orStopped(promise);
   }
 
   /** Undefined where the client library failed: the device has told of it, and the drill goes on and counts it. */
@@ -259,6 +259,14 @@ export class SyncDrill {
       if (error instanceof DeviceTrouble) return undefined;
       throw error;
     }
+  }
+
+  /** The same order to several devices at once, each {@link tried}. */
+  async all(
+    devices: readonly DeviceProcess[],
+    order: (device: DeviceProcess) => Promise<unknown>,
+  ): Promise<void> {
+    await Promise.all(devices.map((device) => this.tried(order(device))));
   }
 
   /** What a device holds and what waits on it, for the history. It has pulled everything, of all these collections. */
@@ -275,13 +283,13 @@ export class SyncDrill {
     return this.orStopped(conflictsShown(endpoint, this.#token, keys));
   }
 
-  /** Everything recorded, the table's log read to its end. Nothing may write any more. */
+  /** Everything recorded, the table's log read to its end, and kept where it was asked for. Nothing may write any more. */
   async history(): Promise<SyncHistory> {
     await this.#watcher?.stop();
     this.step('reading the table and its log');
     const log = await this.orStopped(this.#reader.finish());
     const table = await this.orStopped(this.#reader.table());
-    return {
+    const history: SyncHistory = {
       made: [...this.#made.values()].flat(),
       sent: this.#sent,
       reads: this.#watcher?.reads ?? [],
@@ -290,17 +298,8 @@ export class SyncDrill {
       devices: [...this.#ends.values()],
       cuts: this.#cuts,
     };
+    const { historyFolder } = this.#options;
+    if (historyFolder !== undefined) await keepHistory(historyFolder, this.#name, history);
+    return history;
   }
-}
-
-function stopWith(system: SyncedSystem, signal: AbortSignal | undefined): Promise<never> {
-  return Promise.race([
-    system.broken.then((error) => {
-      throw new DrillError(`the system broke down by itself: ${error.message}`, { cause: error });
-    }),
-    new Promise<never>((_, reject) => {
-      if (signal?.aborted) reject(signal.reason);
-      signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
-    }),
-  ]);
 }
