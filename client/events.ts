@@ -23,6 +23,18 @@ export type RequestEvent =
   /** An extra attempt was wanted and the retry budget had none left. */
   | { readonly type: 'budget_empty'; readonly wanted: AttemptKind };
 
+/** Listeners are others' code: what one throws must be seen, as an uncaught exception, and must not leave what called it
+ * half done. */
+export function callListener(call: () => void): void {
+  try {
+    call();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
+}
+
 /** Since the client was made. `attempts` counts every copy of every operation; probes are not in it. */
 export interface RequestCounts {
   readonly operations: number;
@@ -34,3 +46,13 @@ export interface RequestCounts {
   /** Operations that ended without an answer. */
   readonly failures: number;
 }
+
+export const NO_REQUESTS: RequestCounts = {
+  operations: 0,
+  attempts: 0,
+  hedges: 0,
+  redirects: 0,
+  fallbacks: 0,
+  retries: 0,
+  failures: 0,
+};

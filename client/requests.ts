@@ -5,7 +5,7 @@ import { RetryBudget } from './budget.ts';
 import { Connections } from './connections.ts';
 import { type Ending, type Endpoint, Endpoints } from './endpoints.ts';
 import { ClientClosedError } from './errors.ts';
-import type { RequestCounts, RequestEvent } from './events.ts';
+import { callListener, NO_REQUESTS, type RequestCounts, type RequestEvent } from './events.ts';
 import type { OperationIdentity } from './identity.ts';
 import { LinkedSet } from './linked.ts';
 import type { Answer, Attempt, RaceContext } from './operation.ts';
@@ -53,15 +53,7 @@ export class Requests {
   #peak = 0;
   readonly #silenceTimers = new Map<Endpoint<Attempt>, NodeJS.Timeout>();
   readonly #probes: Probes<Attempt>;
-  readonly #counts = {
-    operations: 0,
-    attempts: 0,
-    hedges: 0,
-    redirects: 0,
-    fallbacks: 0,
-    retries: 0,
-    failures: 0,
-  };
+  readonly #counts: { -readonly [Name in keyof RequestCounts]: RequestCounts[Name] } = { ...NO_REQUESTS };
   #closed = false;
 
   /** @throws RangeError an option is out of range */
@@ -246,14 +238,7 @@ export class Requests {
   }
 
   #emit(event: RequestEvent): void {
-    try {
-      this.#options.onEvent?.(event);
-    } catch (error) {
-      // A listener's mistake must be seen, and must not leave an attempt half accounted for.
-      queueMicrotask(() => {
-        throw error;
-      });
-    }
+    callListener(() => this.#options.onEvent?.(event));
   }
 }
 

@@ -1,6 +1,6 @@
 // Admits a request under the table's generation, or answers why not (PROTOCOL §8).
-import { HEADERS } from '../protocol/messages.ts';
-import { admit, parseRestoreEpoch } from './core/admission.ts';
+import { HEADERS, parseRestoreEpoch } from '../protocol/messages.ts';
+import { admit } from './core/admission.ts';
 import { type HttpRequest, ProblemError } from './http.ts';
 import type { Service } from './service.ts';
 import { type Admitted, ATTEMPTS_START_MS_MAX } from './settle.ts';

@@ -40,6 +40,19 @@ export function readAuditBuckets(source: Source = process.env): Readonly<Record<
   return buckets;
 }
 
+/** Those buckets as seen from a region: its own, and the others' by region. */
+export function readAuditBucketsFrom(
+  region: string,
+  source: Source = process.env,
+): { readonly own: string; readonly peers: Readonly<Record<string, string>> } {
+  const { [region]: own, ...peers } = readAuditBuckets(source);
+  if (own === undefined)
+    throw new EnvironmentError(
+      `environment variable AUDIT_BUCKETS: expected a bucket of ${region}, got those of ${Object.keys(peers).join(', ')}`,
+    );
+  return { own, peers };
+}
+
 /** ARN of the region's own key. */
 export function readKeyArn(source: Source = process.env): string {
   return required(source, 'KEY_ARN');

@@ -5,7 +5,7 @@ import type { ServiceName } from '../protocol/metrics.ts';
 import { replicaOrder } from './core/circuit.ts';
 import { createStampClock, type StampClock } from './core/clock.ts';
 import { noteElsewhere } from './elsewhere.ts';
-import { EnvironmentError, type Place, readAuditBuckets, readPlace, readTableName } from './env.ts';
+import { type Place, readAuditBucketsFrom, readPlace, readTableName } from './env.ts';
 import { createGenerationCopy, type GenerationCopy } from './generation.ts';
 import { createDynamoDBClient } from './store/attempts.ts';
 import { onDemand, withPeers } from './store/audit-reach.ts';
@@ -75,7 +75,7 @@ export function createServingService(service: ServiceName): Service {
 /** As {@link createServingService}, for functions that settle operations. */
 export function createVotingService(service: ServiceName): VotingService {
   const serving = createServingService(service);
-  return { ...serving, audit: createAudit(serving.place.region, readAuditBuckets()) };
+  return { ...serving, audit: createAudit(serving.place.region) };
 }
 
 /** The own region's first. Each has a client of its own, which votes share. */
@@ -91,12 +91,8 @@ function regionalReplicas({ region: own, regions }: Place): readonly Replica[] {
 }
 
 /** Loaded on demand: the S3 client would more than double the time a function takes to start, for conflicts only. */
-function createAudit(region: string, buckets: Readonly<Record<string, string>>): AuditStore {
-  const { [region]: own, ...peers } = buckets;
-  if (own === undefined)
-    throw new EnvironmentError(
-      `environment variable AUDIT_BUCKETS: expected a bucket of ${region}, got those of ${Object.keys(peers).join(', ')}`,
-    );
+function createAudit(region: string): AuditStore {
+  const { own, peers } = readAuditBucketsFrom(region);
   return onDemand(async () => {
     const { createS3AuditStore, createS3Client } = await import('./store/s3-audit-store.ts');
     const storeIn = (at: string, bucket: string) =>

@@ -35,6 +35,8 @@ export interface FunctionSpec {
   readonly timeoutS: number;
   readonly table?: TableNeeds;
   readonly audit?: AuditNeeds;
+  /** Called by a schedule, and what one call does. */
+  readonly schedule?: { readonly every: 'minute' | 'hour'; readonly does: string };
   /** Checks that it can use the Region's key, for `/ready`. */
   readonly usesKey?: true;
   /** Kept warm by provisioned concurrency, from `capacity.instancesMin` to `capacity.instancesMax`. */
@@ -106,6 +108,7 @@ export const FUNCTIONS = {
     service: 'observer',
     timeoutS: 90,
     table: { actions: ['GetItem', 'UpdateItem'], feed: true },
+    schedule: { every: 'minute', does: 'One minute of observation' },
   },
   // A batch is at most so many entries as fit into 6 MB, most of them known already.
   archiver: {
@@ -120,6 +123,7 @@ export const FUNCTIONS = {
     timeoutS: 300,
     table: { actions: ['GetItem', 'UpdateItem', 'DeleteItem'], tombstones: true },
     audit: { entries: ['PutObject'] },
+    schedule: { every: 'hour', does: 'Tombstones that are old enough go' },
   },
   // Two readiness checks 5 s apart, each of which may take as long as the API lets it.
   pretraffic: { service: 'deployment', timeoutS: 90 },

@@ -35,6 +35,11 @@ export const HEADERS = {
   degraded: 'eden-degraded',
 } as const;
 
+/** A restore epoch as headers carry it: decimal Unix ms, 0 for none known. Undefined when it is not one. */
+export function parseRestoreEpoch(text: string): number | undefined {
+  return /^(0|[1-9][0-9]{0,14})$/.test(text) ? Number(text) : undefined;
+}
+
 export const SCOPES = { read: 'records:read', write: 'records:write', sync: 'sync' } as const;
 
 export interface PushRequest {

@@ -2,14 +2,18 @@
 // `deferred` and `clock_ahead` mean nothing was written: send it again (PROTOCOL 3, 4, 5.3).
 import type { Version } from './versions.ts';
 
-export type RejectedReason = 'invalid' | 'too_large' | 'not_allowed' | 'too_old';
-export type DeferredReason =
+export const REJECTED_REASONS = ['invalid', 'too_large', 'not_allowed', 'too_old'] as const;
+export type RejectedReason = (typeof REJECTED_REASONS)[number];
+
+export const DEFERRED_REASONS = [
   /** An earlier operation of this batch on the same key is not settled. */
-  | 'predecessor'
+  'predecessor',
   /** The replicas did not give two equal votes. */
-  | 'no_quorum'
+  'no_quorum',
   /** The store refused or did not answer; whether the write landed is found out on the next send. */
-  | 'store_unavailable';
+  'store_unavailable',
+] as const;
+export type DeferredReason = (typeof DEFERRED_REASONS)[number];
 
 interface VerdictBase {
   readonly session: string;

@@ -4,7 +4,7 @@ import { PROBLEM_CONTENT_TYPE, PROBLEMS } from '../../protocol/errors.ts';
 import type { Change, PullResponse } from '../../protocol/messages.ts';
 import { COLLECTION_PATTERN, RECORD_ID_PATTERN, SESSION_PATTERN } from '../../protocol/names.ts';
 import type { Json } from '../../protocol/operations.ts';
-import type { DeferredReason, RejectedReason, Verdict } from '../../protocol/verdicts.ts';
+import { DEFERRED_REASONS, REJECTED_REASONS, type Verdict } from '../../protocol/verdicts.ts';
 import { clockOf, isVersion, type Version } from '../../protocol/versions.ts';
 import { UnexpectedAnswerError } from './errors.ts';
 
@@ -13,17 +13,8 @@ type JsonObject = { readonly [name: string]: Json };
 /** Times of this service end somewhere (the year 6429): a clock put there by a fault could not be stamped from. */
 const TIME_MS_MAX = 2 ** 47;
 
-const REJECTED: readonly string[] = [
-  'invalid',
-  'too_large',
-  'not_allowed',
-  'too_old',
-] satisfies readonly RejectedReason[];
-const DEFERRED: readonly string[] = [
-  'predecessor',
-  'no_quorum',
-  'store_unavailable',
-] satisfies readonly DeferredReason[];
+const REJECTED: readonly string[] = REJECTED_REASONS;
+const DEFERRED: readonly string[] = DEFERRED_REASONS;
 
 /** @throws UnexpectedAnswerError it is not a push's answer */
 export function parseVerdicts(body: Buffer): Verdict[] {
@@ -61,11 +52,6 @@ export function parseProblem(
   const { code, detail } = problem;
   if (typeof code !== 'string' || !Object.hasOwn(PROBLEMS, code)) return undefined;
   return { code, detail: typeof detail === 'string' ? detail : '' };
-}
-
-/** Undefined: it is no restore epoch. */
-export function parseEpoch(text: string): number | undefined {
-  return /^(0|[1-9][0-9]{0,14})$/.test(text) ? Number(text) : undefined;
 }
 
 function isVerdict(value: Json | undefined): value is Json & Verdict {

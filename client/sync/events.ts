@@ -1,6 +1,7 @@
 // What an application can listen to. Listeners are called synchronously; what one throws becomes an uncaught exception
 // and disturbs neither the others nor the sending.
 import type { Version } from '../../protocol/versions.ts';
+import { callListener } from '../events.ts';
 import type { QuarantineReason } from '../queue/format.ts';
 import type { LostOperation } from '../queue/settle.ts';
 import type { Degradation } from './contract.ts';
@@ -64,13 +65,6 @@ export class SyncEmitter {
   }
 
   emit<Name extends keyof SyncEvents>(name: Name, event: SyncEvents[Name]): void {
-    for (const listener of this.#listeners[name])
-      try {
-        listener(event);
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
+    for (const listener of this.#listeners[name]) callListener(() => listener(event));
   }
 }

@@ -1,4 +1,5 @@
 // Hooks are others' code: what one throws must be seen, and must not leave a batch half accounted for.
+import { callListener } from '../events.ts';
 import type { SyncHooks } from './contract.ts';
 
 const NAMES = ['settled', 'idle', 'pulled', 'restored', 'degraded', 'metric'] as const;
@@ -7,16 +8,7 @@ const NAMES = ['settled', 'idle', 'pulled', 'restored', 'degraded', 'metric'] as
 export function guarded(hooks: SyncHooks): Required<SyncHooks> {
   const all = NAMES.map((name) => {
     const hook = hooks[name] as ((...values: never[]) => void) | undefined;
-    const call = (...values: never[]) => {
-      try {
-        hook?.(...values);
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    };
-    return [name, call];
+    return [name, (...values: never[]) => callListener(() => hook?.(...values))];
   });
   return Object.fromEntries(all) as Required<SyncHooks>;
 }

@@ -1,10 +1,10 @@
 // The way to the service over the request layer. An answer is taken for this service's only if all of it is well formed;
 // whatever else may answer on the way (a portal's page, a proxy's error) counts as no answer.
-import { HEADERS, PATHS } from '../../protocol/messages.ts';
+import { HEADERS, PATHS, parseRestoreEpoch } from '../../protocol/messages.ts';
 import { TokenError } from '../errors.ts';
 import type { Answer } from '../operation.ts';
 import type { Requests } from '../requests.ts';
-import { parseEpoch, parsePage, parseProblem, parseVerdicts } from './answers.ts';
+import { parsePage, parseProblem, parseVerdicts } from './answers.ts';
 import type { PullAnswer, PullCall, PushAnswer, PushCall, Refused, Restored, Wire } from './contract.ts';
 import { UnexpectedAnswerError } from './errors.ts';
 
@@ -67,7 +67,7 @@ function refusal(answer: Answer): Refused | Restored {
 
 function epochOf({ headers, status, endpoint }: Answer): number {
   const text = headers[HEADERS.restoreEpoch];
-  const epoch = typeof text === 'string' ? parseEpoch(text) : undefined;
+  const epoch = typeof text === 'string' ? parseRestoreEpoch(text) : undefined;
   if (epoch !== undefined) return epoch;
   const got = `${status} from ${endpoint} with ${text ?? 'none'}`;
   throw new UnexpectedAnswerError(`an answer with ${HEADERS.restoreEpoch} in Unix ms`, got);

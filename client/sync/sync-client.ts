@@ -2,7 +2,7 @@
 // what they report as events. Edits go into the file and nowhere else; everything after that happens on the side.
 
 import type { Json } from '../../protocol/operations.ts';
-import type { RequestCounts, RequestEvent } from '../events.ts';
+import { NO_REQUESTS, type RequestCounts, type RequestEvent } from '../events.ts';
 import type { LocalRecord, NewEdit, QuarantinedOperation, Receipt } from '../queue/contract.ts';
 import type { Queue } from '../queue/queue.ts';
 import { openQueueFile } from '../queue.ts';
@@ -278,16 +278,6 @@ export class SyncClient {
     return this.#puller.pull(this.#closing.signal).catch(() => undefined);
   }
 }
-
-const NO_REQUESTS: RequestCounts = {
-  operations: 0,
-  attempts: 0,
-  hedges: 0,
-  redirects: 0,
-  fallbacks: 0,
-  retries: 0,
-  failures: 0,
-};
 
 function queueOptionsOf({ bytesMax, keptMsMax, keptBytesMax, now }: SyncClientOptions) {
   return {

@@ -23,8 +23,3 @@ export function admit(generation: Generation | undefined, known: number | undefi
   if (known === undefined || known === restoreEpoch) return { kind: 'admitted', restoreEpoch };
   return known < restoreEpoch ? { kind: 'behind', restoreEpoch } : { kind: 'ahead' };
 }
-
-/** A restore epoch as headers carry it: decimal Unix ms, 0 for none known. Undefined when it is not one. */
-export function parseRestoreEpoch(text: string): number | undefined {
-  return /^(0|[1-9][0-9]{0,14})$/.test(text) ? Number(text) : undefined;
-}

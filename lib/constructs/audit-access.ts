@@ -7,6 +7,7 @@ import { ROLES } from '../../config/config.ts';
 import { ENTRIES_PREFIX, LOSING_PAYLOADS_PREFIX } from '../../protocol/audit.ts';
 import type { AuditNeeds, ObjectAction } from '../functions.ts';
 import { bucketName } from '../names.ts';
+import { keyArnIn } from './regional-key.ts';
 
 /** What the key must allow for a call on an encrypted bucket:
  * https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html */
@@ -56,15 +57,7 @@ export function auditStatements(
     new PolicyStatement({
       sid,
       actions: actions.map((action) => KEY_ACTION[action]),
-      resources: regions.map((region) =>
-        stack.formatArn({
-          service: 'kms',
-          region,
-          resource: 'key',
-          resourceName: keyId,
-          arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
-        }),
-      ),
+      resources: regions.map((region) => keyArnIn(stack, region, keyId)),
       conditions: {
         StringEquals: { 'kms:ViaService': regions.map((region) => `s3.${region}.amazonaws.com`) },
       },

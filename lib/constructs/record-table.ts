@@ -1,6 +1,6 @@
 // The one table: three strongly consistent replicas, of which two are a majority (ADR 0007). What multi-Region strong
 // consistency forbids and CDK does not check is refused here, at synth.
-import { ArnFormat, Aspects, type IAspect, type RemovalPolicy, Stack, Token } from 'aws-cdk-lib';
+import { Aspects, type IAspect, type RemovalPolicy, Stack, Token } from 'aws-cdk-lib';
 import {
   AttributeType,
   Billing,
@@ -15,6 +15,7 @@ import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Construct, type IConstruct } from 'constructs';
 import { REPLICATION } from '../../config/promises.ts';
 import { ATTRIBUTES, FEED_INDEX, FEED_PROJECTION, TOMBSTONE_INDEX } from '../../protocol/items.ts';
+import { keyArnIn } from './regional-key.ts';
 
 export interface RecordTableProps {
   readonly tableName: string;
@@ -43,16 +44,7 @@ export class RecordTable extends Construct {
       );
     // The replica keys' ARNs differ in the Region only, so that no value has to cross Regions.
     const replicaKeyArns = Object.fromEntries(
-      replicaRegions.map((region) => [
-        region,
-        stack.formatArn({
-          service: 'kms',
-          region,
-          resource: 'key',
-          resourceName: keyId,
-          arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
-        }),
-      ]),
+      replicaRegions.map((region) => [region, keyArnIn(stack, region, keyId)]),
     );
     new TableV2(this, 'Table', {
       tableName,

@@ -13,6 +13,17 @@ export interface RegionalKeyProps {
   readonly primaryKeyArn?: string;
 }
 
+/** ARN of the key's copy in a Region: the copies' ARNs differ in the Region only, so that no value has to cross Regions. */
+export function keyArnIn(stack: Stack, region: string, keyId: string): string {
+  return stack.formatArn({
+    service: 'kms',
+    region,
+    resource: 'key',
+    resourceName: keyId,
+    arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
+  });
+}
+
 export class RegionalKey extends Construct {
   /** The Region's own copy, as one that grants do not change: its policy is complete. */
   readonly key: IKey;

@@ -7,6 +7,7 @@ import { Schedule, ScheduleExpression } from 'aws-cdk-lib/aws-scheduler';
 import { LambdaInvoke } from 'aws-cdk-lib/aws-scheduler-targets';
 import { Construct } from 'constructs';
 import type { Config, Role as RegionRole } from '../../config/config.ts';
+import { FUNCTIONS } from '../functions.ts';
 import { functionName } from '../names.ts';
 import { LiveAlias } from './live-alias.ts';
 import { ServiceFunction } from './service-function.ts';
@@ -14,10 +15,8 @@ import { ServiceFunction } from './service-function.ts';
 export interface ScheduledFunctionProps {
   readonly config: Config;
   readonly role: RegionRole;
+  /** Which entry of `FUNCTIONS`; it says how often. */
   readonly name: 'observer' | 'sweeper';
-  readonly every: keyof typeof EVERY;
-  /** What one call does. */
-  readonly description: string;
   readonly key: IKey;
   readonly keyId: string;
   readonly removalPolicy: RemovalPolicy;
@@ -31,16 +30,17 @@ const EVERY = {
 export class ScheduledFunction extends Construct {
   constructor(scope: Construct, id: string, props: ScheduledFunctionProps) {
     super(scope, id);
-    const { config, role, name, every, description, key, keyId, removalPolicy } = props;
+    const { config, role, name, key, keyId, removalPolicy } = props;
     const scheduled = new ServiceFunction(this, id, { config, role, name, key, keyId, removalPolicy });
     const { alias, callee } = new LiveAlias(this, 'Live', { of: scheduled });
+    const { every, does } = FUNCTIONS[name].schedule;
     const { id: scheduleId, rate } = EVERY[every];
     // The schedule's call is asynchronous, so that Lambda has a queue and retries of its own beside the schedule's.
     alias.configureAsyncInvoke({ retryAttempts: 0, maxEventAge: rate });
 
     new Schedule(this, scheduleId, {
       scheduleName: functionName(config.stage, name),
-      description,
+      description: does,
       schedule: ScheduleExpression.rate(rate),
       target: new LambdaInvoke(callee, {
         // The default is 185 retries over 24 h: after an outage they would all arrive at once.

@@ -1,12 +1,13 @@
 // What a function may do to the table, as policy statements: its own calls, on this table's replicas, and the use of
 // the key that those calls make through DynamoDB.
-import { ArnFormat, type Stack } from 'aws-cdk-lib';
+import type { Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { Config } from '../../config/config.ts';
 import { ROLES } from '../../config/config.ts';
 import { FEED_INDEX, TOMBSTONE_INDEX } from '../../protocol/items.ts';
 import type { TableNeeds } from '../functions.ts';
 import { tableName } from '../names.ts';
+import { keyArnIn } from './regional-key.ts';
 
 /** Calls through DynamoDB that the table's key must allow their caller:
  * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
@@ -22,15 +23,7 @@ export function tableStatements(stack: Stack, config: Config, keyId: string, nee
   const tables = inRegions.map((region) =>
     stack.formatArn({ service: 'dynamodb', region, resource: 'table', resourceName: tableName(stage) }),
   );
-  const keys = inRegions.map((region) =>
-    stack.formatArn({
-      service: 'kms',
-      region,
-      resource: 'key',
-      resourceName: keyId,
-      arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
-    }),
-  );
+  const keys = inRegions.map((region) => keyArnIn(stack, region, keyId));
   const writes = needs.actions.some((action) => action === 'UpdateItem' || action === 'DeleteItem');
   const statements = [
     new PolicyStatement({

@@ -23,12 +23,7 @@ export class QuorumStack extends EdenStack {
     );
     const { key, keyId } = foundation;
     const shared = { config, role: 'quorum', key, keyId, removalPolicy: this.removalPolicy } as const;
-    new ScheduledFunction(this, 'Observer', {
-      ...shared,
-      name: 'observer',
-      every: 'minute',
-      description: 'One minute of observation',
-    });
+    new ScheduledFunction(this, 'Observer', { ...shared, name: 'observer' });
     new Archiver(this, 'Archiver', shared);
   }
 }

@@ -86,19 +86,9 @@ export class ServiceStack extends EdenStack {
     for (const name of CANARY_FUNCTIONS)
       new CanaryRelease(this, `${name}-release`, { ...shared, ...deployed[name], application, alarms });
 
-    new ScheduledFunction(this, 'Observer', {
-      ...shared,
-      name: 'observer',
-      every: 'minute',
-      description: 'One minute of observation',
-    });
+    new ScheduledFunction(this, 'Observer', { ...shared, name: 'observer' });
     new Archiver(this, 'Archiver', shared);
-    new ScheduledFunction(this, 'Sweeper', {
-      ...shared,
-      name: 'sweeper',
-      every: 'hour',
-      description: 'Tombstones that are old enough go',
-    });
+    new ScheduledFunction(this, 'Sweeper', { ...shared, name: 'sweeper' });
   }
 
   /** Where concurrency is reserved, old and new version share it during a release. */

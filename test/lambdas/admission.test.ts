@@ -1,9 +1,10 @@
 // Who is let in: restore epochs both ways, and the closed table (PROTOCOL 1.4, §8).
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
-import { admit, parseRestoreEpoch } from '../../lambdas/core/admission.ts';
+import { admit } from '../../lambdas/core/admission.ts';
 import { StoreUnavailableError } from '../../lambdas/store/store.ts';
 import { GENERATION_KEY } from '../../protocol/items.ts';
+import { parseRestoreEpoch } from '../../protocol/messages.ts';
 import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
 import { Device, EPOCH, Functions, openTable } from './functions.ts';
 

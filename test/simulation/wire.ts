@@ -2,7 +2,7 @@
 // way, since nobody else sees what a device was told.
 
 import type { Answer } from '../../client/operation.ts';
-import { Requests, type ServiceRequest } from '../../client/requests.ts';
+import type { ServiceRequest } from '../../client/requests.ts';
 import type { PullAnswer, PullCall, PushAnswer, PushCall, Wire } from '../../client/sync/contract.ts';
 import { HttpWire } from '../../client/sync/http-wire.ts';
 import type { ProxyEvent } from '../../lambdas/http.ts';
@@ -24,9 +24,7 @@ export class SimulatedWire implements Wire {
 
   constructor(parts: WireParts) {
     this.#parts = parts;
-    const request = (asked: ServiceRequest) => this.#request(asked);
-    const requests = Object.assign(Object.create(Requests.prototype) as Requests, { request });
-    this.#http = new HttpWire(requests, () => {});
+    this.#http = new HttpWire({ request: (asked) => this.#request(asked) }, () => {});
   }
 
   async push(call: PushCall): Promise<PushAnswer> {
