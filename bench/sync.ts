@@ -8,11 +8,12 @@ import type { FunctionOptions, Load, WriterAnswers } from './sync/function.ts';
 import { type Plant, startPlant } from './sync/plant.ts';
 import type { UpdatesOptions } from './sync/updates.ts';
 
-const PAIRS = 25;
-const OPERATIONS = 800;
+const PAIRS = 21;
+const OPERATIONS = 1_600;
 const BATCH = 100;
-const BATCHES_AT_ONCE = 2;
-/** As many as the function has: it writes 32 keys of a batch at once. */
+/** As many as a client has under way. */
+const BATCHES_AT_ONCE = 4;
+/** As many as the function has: 32 of each batch, but no more than it has sockets. */
 const UPDATES_AT_ONCE = 64;
 
 async function throughput({ assemblyDir, region, table, restoreEpoch, engine }: Plant): Promise<Ratio[]> {

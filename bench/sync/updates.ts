@@ -41,12 +41,12 @@ serveParent<WriterAnswers, UpdatesOptions>(async ({ region, endpoint, tableName,
   });
   return {
     async write({ session, operations: count }: Load) {
-      const updates = operationsOf(session, count, Date.now()).map((it) => updateOf(it, tableName));
+      const operations = operationsOf(session, count, Date.now());
       const started = performance.now();
       let next = 0;
       const worker = async () => {
-        for (let update = updates[next++]; update !== undefined; update = updates[next++])
-          await client.send(new UpdateItemCommand(update));
+        for (let operation = operations[next++]; operation !== undefined; operation = operations[next++])
+          await client.send(new UpdateItemCommand(updateOf(operation, tableName)));
       };
       await Promise.all(Array.from({ length: atOnce }, worker));
       return performance.now() - started;

@@ -14,7 +14,7 @@ import {
   type SealSum,
   stateRowOf,
 } from './format.ts';
-import type { Group, Ledger } from './ledger.ts';
+import type { Group, Held, Ledger } from './ledger.ts';
 
 export class Draft {
   readonly #ledger: Ledger;
@@ -25,6 +25,7 @@ export class Draft {
   readonly #outcomes = new Map<Group, (Outcome | undefined)[]>();
   /** Null: the record goes. */
   readonly #records = new Map<string, RecordRow | null>();
+  readonly #settledMs = new Map<string, number | undefined>();
   readonly #droppedOutcomes: number[] = [];
   /** Outcomes are adopted first: a group that is replaced takes along those it has by then. */
   readonly #outcomesAdopted: (() => void)[] = [];
@@ -106,14 +107,20 @@ export class Draft {
     this.#droppedOutcomes.push(group.position);
   }
 
-  versionHeld(key: string): { version: Version; seen: number } | undefined {
+  versionHeld(key: string): Pick<Held, 'version' | 'seen' | 'settledMs'> | undefined {
     const drafted = this.#records.get(key);
     if (drafted === null) return undefined;
-    if (drafted !== undefined) return { version: drafted.version as Version, seen: drafted.seen };
-    return this.#ledger.held.get(key);
+    if (drafted === undefined) return this.#ledger.held.get(key);
+    return {
+      version: drafted.version as Version,
+      seen: drafted.seen,
+      settledMs: this.#settledMs.get(key),
+    };
   }
 
-  hold(key: string, version: Version, payload: string | null, seen: number): void {
+  /** `settledMs` where it is our own, just settled; what was pulled has none. */
+  hold(key: string, version: Version, payload: string | null, seen: number, settledMs?: number): void {
+    this.#settledMs.set(key, settledMs);
     const old = this.#records.get(key) ?? this.#ledger.held.get(key);
     const slash = key.indexOf('/');
     const unsealed = {
@@ -193,6 +200,7 @@ export class Draft {
         bytes,
         seen,
         seal,
+        settledMs: this.#settledMs.get(key),
       };
       this.#afterwards.push(() => ledger.setHeld(key, held));
     }

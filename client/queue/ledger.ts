@@ -33,6 +33,8 @@ export interface Held {
   readonly bytes: number;
   readonly seen: number;
   readonly seal: string;
+  /** Unix ms; where an operation of this opening, once settled, made it what it is. */
+  readonly settledMs: number | undefined;
 }
 
 /** Rough cost of a record's or group's row beside its text. */

@@ -175,7 +175,7 @@ function loadRecords(disk: QueueDisk, ledger: Ledger, findings: Finding[]): void
       findings.push({ where: 'records', what: `row ${row}, ${key}, does not match its seal` });
     const bytes = payload === null ? 0 : Buffer.byteLength(payload);
     const version = record.version as Version;
-    ledger.setHeld(key, { row, version, deleted: payload === null, bytes, seen, seal });
+    ledger.setHeld(key, { row, version, deleted: payload === null, bytes, seen, seal, settledMs: undefined });
   }
   compareSums('records', sum, ledger.state.sums.records, findings);
 }

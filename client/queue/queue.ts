@@ -206,7 +206,7 @@ export class Queue {
       return undefined;
     }
     const draft = new Draft(this.#ledger);
-    const pulled = draftPull(this.#ledger, draft, page);
+    const pulled = draftPull(this.#ledger, draft, page, this.nowMs);
     this.#commit(draft, true);
     return pulled;
   }

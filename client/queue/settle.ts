@@ -128,14 +128,13 @@ class Settling {
 
   #hold(waiting: Waiting, version: Version): void {
     const held = this.#draft.versionHeld(waiting.key);
-    const { resync, cursor } = this.#draft.state;
+    const { resync } = this.#draft.state;
     // A resync accepts lower versions (6.4): what it has not returned yet may be gone from the server.
     const stale = held !== undefined && resync.active && held.seen !== resync.number;
     if (held !== undefined && !stale && compareVersions(held.version, version) > 0) return;
     const line = this.#line(waiting);
-    // To a resync that is to come it is as if that had returned it: the index may not know of it by then (6.1).
-    const seen = cursor === null && !resync.active ? resync.number + 1 : resync.number;
-    this.#draft.hold(waiting.key, version, line.kind === 'put' ? line.payload : null, seen);
+    const payload = line.kind === 'put' ? line.payload : null;
+    this.#draft.hold(waiting.key, version, payload, resync.number, this.#input.nowMs);
   }
 
   #quarantine(waiting: Waiting, reason: QuarantineReason, detail: string): void {

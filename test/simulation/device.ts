@@ -12,9 +12,8 @@ import type { HttpResult, Network } from './network.ts';
 import type { Scheduler } from './scheduler.ts';
 import { readEvent, SimulatedWire } from './wire.ts';
 
-const NEVER = new AbortController().signal;
-/** What a dead process waits for. */
-const NEVER_ENDING = new Promise<never>(() => {});
+/** What a dead process waits for: one of its own each time, or all that ever waited would hang on it. */
+const neverEnding = () => new Promise<never>(() => {});
 
 export interface DeviceParts {
   readonly name: string;
@@ -98,7 +97,7 @@ export class Device {
       now: () => scheduler.nowMs,
       random: () => dice.next(),
       wait: (ms: number, signal?: AbortSignal) =>
-        scheduler.wait(ms, signal).then(() => (isOver() ? NEVER_ENDING : undefined)),
+        scheduler.wait(ms, signal).then(() => (isOver() ? neverEnding() : undefined)),
     };
     const parts = { queue, world, hooks: this.#hooks(() => life) };
     const sender = new Sender({
@@ -286,8 +285,10 @@ export class Device {
     return new SimulatedWire({
       tenant: this.tenant,
       request: (event, signal) => {
-        if (isOver()) return NEVER_ENDING;
-        return network.request(this.name, event, signal).then((result) => (isOver() ? NEVER_ENDING : result));
+        if (isOver()) return neverEnding();
+        return network
+          .request(this.name, event, signal)
+          .then((result) => (isOver() ? neverEnding() : result));
       },
       onPush: ({ operations, restoreEpoch }) => {
         if (isOver()) return;
@@ -347,7 +348,7 @@ export class Device {
   /** Reads a record through the API, as a user without a queue would. */
   async read(id: string): Promise<HttpResult> {
     const { network } = this.#parts;
-    return network.request(this.name, readEvent(this.tenant, COLLECTION, id), NEVER);
+    return network.request(this.name, readEvent(this.tenant, COLLECTION, id), new AbortController().signal);
   }
 
   #diskOptions() {

@@ -100,7 +100,7 @@ class Script {
     this.#backup = takeBackup(this.#world);
     for (let left = this.#dice.whole(...profile.phases); left > 0; left -= 1) {
       await this.#phase();
-      if (left > 1) await this.#gap();
+      if (left > 1 || this.#dice.chance(profile.lastGap)) await this.#gap();
     }
     if (this.#dice.chance(profile.restore / 3)) await this.#lastRestore();
     await settleDown(this.#world);

@@ -32,6 +32,8 @@ export interface Profile {
   readonly offlineMs: Range;
   /** Rows a page, one of these for each run of a device. */
   readonly pullLimits: readonly number[];
+  /** Of a gap behind the last phase as well. */
+  readonly lastGap: number;
   /** Of a restore in a phase, and of one that loads an old backup. */
   readonly restore: number;
   readonly oldBackup: number;
@@ -121,6 +123,7 @@ const BASE: Profile = {
   ],
   pullLimits: [1, 3, 20, 500, 500],
   offlineMs: [1_000, 120_000],
+  lastGap: 0.05,
   restore: 0.08,
   oldBackup: 0.4,
   deviceSkewMs: [
@@ -307,6 +310,22 @@ export const PROFILES = {
     longPauseMs: [20_000, 200_000],
     network: { requestLost: 0.12, answerLost: 0.12 },
     restore: 0.3,
+  }),
+  /** Devices that only send, and pull for the first time a quarter of a year later. */
+  lateReaders: profile({
+    weight: 1,
+    devices: [2, 3],
+    phases: [1, 2],
+    lastGap: 0.8,
+    actions: [4, 8],
+    keys: [1, 2],
+    doing: { delete: 7, pull: 0, read: 0 },
+    troubles: [0, 1],
+    gaps: [
+      { weight: 1, ms: [MINUTE_MS, 10 * MINUTE_MS] },
+      { weight: 3, ms: [93 * DAY_MS, 100 * DAY_MS] },
+    ],
+    restore: 0.1,
   }),
   /** Deletes that meet conflicts, archivers that are down, and a sweeper a quarter of a year later. */
   tombstones: profile({

@@ -40,7 +40,13 @@ export class SimulatedWire implements Wire {
     return answer;
   }
 
-  async #request({ method, path, headers, body, signal = NEVER }: ServiceRequest): Promise<Answer> {
+  async #request({
+    method,
+    path,
+    headers,
+    body,
+    signal = new AbortController().signal,
+  }: ServiceRequest): Promise<Answer> {
     const [resource = '', query] = path.split('?');
     const event = eventOf(this.#parts.tenant, method, resource, {
       headers: { ...headers, ...(body !== undefined && { 'content-type': 'application/json' }) },
@@ -51,8 +57,6 @@ export class SimulatedWire implements Wire {
     return { ...result, body: Buffer.from(result.body), endpoint: 'simulated', attempts: [] };
   }
 }
-
-const NEVER = new AbortController().signal;
 
 /** A read of one record, as a user without a queue sends it. */
 export function readEvent(tenant: string, collection: string, id: string): ProxyEvent {

@@ -20,6 +20,7 @@ import {
   type ModelOperation,
   pulled,
   raised,
+  reopened,
   settled,
   verdictOf,
   viewOf,
@@ -155,7 +156,7 @@ class Life {
   #recover(candidates: readonly Model[], keeps: readonly boolean[]): void {
     this.world.dropTurn();
     this.#queue = this.#open(keeps);
-    this.#compare(candidates);
+    this.#compare(candidates.map(reopened));
     assert.equal(this.#queue.recovered, this.#queue.pending);
   }
 

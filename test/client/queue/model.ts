@@ -22,6 +22,8 @@ export interface ModelRecord {
   readonly version: Version;
   readonly payload: number | undefined;
   readonly seen: number;
+  /** Made what it is by an operation settled since the queue was opened. */
+  readonly settledHere: boolean;
 }
 
 export interface Model {
@@ -72,8 +74,14 @@ export function settled(model: Model, operations: readonly Operation[], verdicts
   return { ...model, operations: operationsAfter, records };
 }
 
+/** As it is found by the next opening. */
+export function reopened(model: Model): Model {
+  const records = [...model.records].map(([id, it]) => [id, { ...it, settledHere: false }] as const);
+  return { ...model, records: new Map(records) };
+}
+
 function held(
-  { resync, cursor }: Model,
+  { resync }: Model,
   records: ReadonlyMap<string, ModelRecord>,
   operation: Operation,
   version: Version,
@@ -82,8 +90,7 @@ function held(
   const isStale = resync.active && before !== undefined && before.seen !== resync.number;
   if (before !== undefined && before.version > version && !isStale) return records;
   const payload = operation.kind === 'put' ? Number(operation.payload) : undefined;
-  const seen = resync.number + (cursor === null && !resync.active ? 1 : 0);
-  return new Map(records).set(operation.id, { version, payload, seen });
+  return new Map(records).set(operation.id, { version, payload, seen: resync.number, settledHere: true });
 }
 
 export function raised(model: Model, epoch: number): Model {
@@ -108,14 +115,15 @@ export function pulled(
 ): Model {
   const number = model.resync.number + (page.resync && !model.resync.active ? 1 : 0);
   const records = new Map(model.records);
+  const stands = ({ seen, settledHere }: ModelRecord) =>
+    seen === number || (settledHere && seen === number - 1);
   for (const { id, version, payload } of changes) {
     const before = records.get(id);
-    const isNews =
-      before === undefined || version > before.version || (page.resync && before.seen !== number);
-    if (isNews) records.set(id, { version, payload, seen: number });
+    const isNews = before === undefined || version > before.version || (page.resync && !stands(before));
+    if (isNews) records.set(id, { version, payload, seen: number, settledHere: false });
   }
   const ends = page.resync && !page.more;
-  if (ends) for (const [id, { seen }] of records) if (seen !== number) records.delete(id);
+  if (ends) for (const [id, record] of records) if (!stands(record)) records.delete(id);
   const active = page.resync ? !ends : model.resync.active;
   return { ...model, records, cursor: page.cursor, resync: { number, active } };
 }

@@ -160,12 +160,10 @@ test('a resync accepts lower versions, drops what it did not return and keeps qu
 
 test('an own write settled before a resync begins outlives an index that lags behind it, but no restore (6.4)', async () => {
   const world = new World();
-  const disk = new MemoryDisk();
-  let queue = world.open(disk, { keptBytesMax: 0 });
+  const queue = world.open(new MemoryDisk(), { keptBytesMax: 0 });
   await world.put(queue, 'new', 'mine');
   await world.put(queue, 'old', 'mine');
   settleNext(queue);
-  queue = world.open(disk.afterKill(), { keptBytesMax: 0 });
   // The index knows nothing yet of the one, and of the other what was there before.
   const lagging = page([change('old', foreign(-1), 'theirs')], { resync: true });
   assert.deepEqual(queue.applyPull(lagging, 0), { applied: 0, dropped: 0 });
@@ -182,6 +180,20 @@ test('an own write settled before a resync begins outlives an index that lags be
   });
   assert.equal(payloadOf(queue, 'old'), 'theirs');
   assert.equal(payloadOf(queue, 'later'), undefined, 'settled before the second restore');
+  queue.verify();
+});
+
+test('a first pull long after an own write was settled takes its absence for a sweep (6.4, 7)', async () => {
+  const world = new World();
+  const queue = world.open(new MemoryDisk());
+  await world.put(queue, 'gone', 'mine');
+  settleNext(queue);
+  world.nowMs += 95 * 86_400_000;
+  await world.put(queue, 'fresh', 'mine');
+  settleNext(queue);
+  assert.deepEqual(queue.applyPull(page([], { resync: true }), 0), { applied: 0, dropped: 1 });
+  assert.equal(payloadOf(queue, 'gone'), undefined);
+  assert.equal(payloadOf(queue, 'fresh'), 'mine');
   queue.verify();
 });
 

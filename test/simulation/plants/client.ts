@@ -114,7 +114,7 @@ export const DEVICE_PLANTS: readonly Plant[] = [
     mutations: [
       {
         file: PULL,
-        find: 'const isResynced = page.resync && held !== undefined && held.seen !== number;',
+        find: 'const isResynced = page.resync && held !== undefined && !stands(held);',
         replace: 'const isResynced = false;',
       },
     ],
@@ -126,7 +126,7 @@ export const DEVICE_PLANTS: readonly Plant[] = [
     mutations: [
       {
         file: PULL,
-        find: 'const dropped = ends ? dropUnseen(ledger, draft, number) : 0;',
+        find: 'const dropped = ends ? dropUnseen(ledger, draft, stands) : 0;',
         replace: 'const dropped = 0;',
       },
     ],
@@ -138,14 +138,14 @@ export const DEVICE_PLANTS: readonly Plant[] = [
     mutations: [
       {
         file: 'client/queue/queue.ts',
-        find: '    const pulled = draftPull(this.#ledger, draft, page);',
+        find: '    const pulled = draftPull(this.#ledger, draft, page, this.nowMs);',
         replace: `    if (page.resync && !draft.state.resync.active)
       for (const waiting of this.#ledger.waiting) draft.setOutcome(waiting.group, waiting.index, DROPPED);
     if (page.resync && !draft.state.resync.active)
       draft.afterwards(() => {
         for (const waiting of this.#ledger.waiting) this.#ledger.waiting.remove(waiting);
       });
-    const pulled = draftPull(this.#ledger, draft, page);`,
+    const pulled = draftPull(this.#ledger, draft, page, this.nowMs);`,
       },
     ],
   },
