@@ -81,9 +81,17 @@ export function sweepShard(shard: number): string {
 
 /** `{ status: 'open' | 'restoring', restoreEpoch: Unix ms }`; no item means closed (PROTOCOL 1.4). */
 export const GENERATION_KEY = { pk: 'CONTROL#generation', sk: STATE } as const;
-/** `{ activeRegion, epoch, since, reason, votes, restoreEpoch }`: who is active (DESIGN §4). The primary region is
- * evacuated while another is active; the standby never is, since it serves either way. No item: nothing ever moved. */
+/** Who is active: `RoutingState` (routing.ts), `draining` as JSON, `changes` as a list of JSON texts. The primary region
+ * is evacuated while another is active or about to be; the standby never is, since it serves either way. */
 export const ROUTING_KEY = { pk: 'CONTROL#routing', sk: STATE } as const;
+/** An observer's `ObserverReport` (routing.ts): `slotMs`, and `report` as JSON. */
+export function observerKey(region: string) {
+  return { pk: `CONTROL#observer#${region}`, sk: STATE } as const;
+}
+/** `{ epoch, region, at }`: under which routing epoch a job that must run once last ran, and where. */
+export function jobKey(job: string) {
+  return { pk: `CONTROL#job#${job}`, sk: STATE } as const;
+}
 /** `{ checkedAt, steadySince }` in Unix ms: whether a region's feed can be trusted (PROTOCOL 6.2). No `steadySince`:
  * the check found no fresh heartbeat. */
 export function regionStatusKey(region: string) {

@@ -57,3 +57,15 @@ export const FEED_STEADY_MS_MIN = 20_000;
 export const GENERATION_AGE_MS_MAX = 5_000;
 /** One write attempt, after which its socket is destroyed (PROTOCOL 1.3). */
 export const WRITE_ATTEMPT_MS_MAX = 10_000;
+
+/** Failover (DESIGN §4). A probe that takes longer has failed; one that could not even reach its region is repeated so
+ * often, so far apart, before it counts as an emergency. */
+export const PROBE_MS_MAX = 5_000;
+export const EMERGENCY_PROBES = 3;
+export const EMERGENCY_PROBE_EVERY_MS = 1_000;
+/** A vote counts as long as its observer can be expected to have looked again, with one look late. */
+export const VOTE_AGE_MS_MAX = 45_000;
+/** Nobody but an operator with `--force` moves again so soon after a move. */
+export const HOLD_DOWN_MS = 600_000;
+/** From the first sign that a region is being left to the move. */
+export const DRAIN_MS = 30_000;

@@ -48,6 +48,10 @@ export const METRICS = {
   heartbeats: 'heartbeats',
   heartbeatFailures: 'heartbeat_failures',
   heartbeatAge: 'heartbeat_age',
+  /** Of observers: votes for leaving a region, moves made, and reasons to wake somebody because nobody may move. */
+  failoverVotes: 'failover_votes',
+  failovers: 'failovers',
+  failoverPages: 'failover_pages',
   /** 1 while the primary region is evacuated, 0 while not; silent while that cannot be read. */
   evacuated: 'evacuated',
 } as const;
