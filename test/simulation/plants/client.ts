@@ -132,6 +132,12 @@ export const DEVICE_PLANTS: readonly Plant[] = [
     ],
   },
   {
+    rule: '6.4 drop an own write, too',
+    what: 'what a device wrote itself outlives a resync that comes long after it was swept',
+    profile: 'lateReaders',
+    mutations: [{ file: PULL, find: 'settledMs > nowMs - SETTLED_LATELY_MS', replace: 'settledMs > 0' }],
+  },
+  {
     rule: '6.4 keep queued operations',
     what: 'a resync empties the queue',
     profile: 'restores',
