@@ -29,9 +29,12 @@ export function draftPull(ledger: Ledger, draft: Draft, page: PullResponse, nowM
     const key = keyOf(collection, id);
     draft.observe(version);
     const held = draft.versionHeld(key);
-    const isNewer = held === undefined || compareVersions(version, held.version) > 0;
-    // A resync accepts a lower version, once: what it returned itself, or what was applied since, counts again.
-    const isResynced = page.resync && held !== undefined && !stands(held);
+    const order = held === undefined ? 1 : compareVersions(version, held.version);
+    const isNewer = order > 0;
+    // A resync accepts a lower version, once: what it returned itself, or what was applied since, counts again. What
+    // stands without having been returned is noted as returned when it is.
+    const isResynced =
+      page.resync && held !== undefined && held.seen !== number && (order === 0 || !stands(held));
     if (!isNewer && !isResynced) continue;
     draft.hold(key, version, deleted ? null : JSON.stringify(payload), number);
     applied++;

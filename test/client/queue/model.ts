@@ -119,7 +119,10 @@ export function pulled(
     seen === number || (settledHere && seen === number - 1);
   for (const { id, version, payload } of changes) {
     const before = records.get(id);
-    const isNews = before === undefined || version > before.version || (page.resync && !stands(before));
+    const isNews =
+      before === undefined ||
+      version > before.version ||
+      (page.resync && before.seen !== number && (version === before.version || !stands(before)));
     if (isNews) records.set(id, { version, payload, seen: number, settledHere: false });
   }
   const ends = page.resync && !page.more;

@@ -183,6 +183,20 @@ test('an own write settled before a resync begins outlives an index that lags be
   queue.verify();
 });
 
+test('what a resync returned before a crash is not dropped by the rest of it (6.4)', async () => {
+  const world = new World();
+  const disk = new MemoryDisk();
+  let queue = world.open(disk);
+  const { version } = await world.put(queue, 'own', 'mine');
+  settleNext(queue);
+  const first = page([change('own', version, 'mine')], { resync: true, more: true });
+  queue.applyPull(first, 0);
+  queue = world.open(disk.afterKill());
+  assert.equal(queue.applyPull(page([], { resync: true }), 0)?.dropped, 0);
+  assert.equal(payloadOf(queue, 'own'), 'mine');
+  queue.verify();
+});
+
 test('a first pull long after an own write was settled takes its absence for a sweep (6.4, 7)', async () => {
   const world = new World();
   const queue = world.open(new MemoryDisk());

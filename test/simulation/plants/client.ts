@@ -114,8 +114,8 @@ export const DEVICE_PLANTS: readonly Plant[] = [
     mutations: [
       {
         file: PULL,
-        find: 'const isResynced = page.resync && held !== undefined && !stands(held);',
-        replace: 'const isResynced = false;',
+        find: 'held.seen !== number && (order === 0 || !stands(held));',
+        replace: 'false;',
       },
     ],
   },
@@ -135,7 +135,13 @@ export const DEVICE_PLANTS: readonly Plant[] = [
     rule: '6.4 drop an own write, too',
     what: 'what a device wrote itself outlives a resync that comes long after it was swept',
     profile: 'lateReaders',
-    mutations: [{ file: PULL, find: 'settledMs > nowMs - SETTLED_LATELY_MS', replace: 'settledMs > 0' }],
+    mutations: [
+      {
+        file: QUEUE_SETTLE,
+        find: 'payload, resync.number, this.#input.nowMs);',
+        replace: 'payload, resync.number + 1, this.#input.nowMs);',
+      },
+    ],
   },
   {
     rule: '6.4 keep queued operations',
