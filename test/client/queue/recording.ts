@@ -37,9 +37,28 @@ export function recordWriter(path: string, edits: number, logPages: number): Dis
     encoding: 'utf8',
   });
   if (status !== 0) throw new Error(`the recorded writer failed: ${stderr}`);
-  return readFileSync(trace, 'utf8')
-    .split('\n')
-    .flatMap((line) => eventOf(line, path) ?? []);
+  return wholeLines(readFileSync(trace, 'utf8').split('\n')).flatMap((line) => eventOf(line, path) ?? []);
+}
+
+/**
+ * strace cuts a call in two when another thread's comes in between: `7 fsync(3 <unfinished ...>`, `7 <... fsync resumed>)
+ * = 0`. Joined again, where they ended: a call that has not returned has promised nothing.
+ */
+export function wholeLines(lines: readonly string[]): string[] {
+  const begun = new Map<string, string>();
+  return lines.flatMap((line) => {
+    const thread = /^\d+/.exec(line)?.[0] ?? '';
+    if (line.endsWith(' <unfinished ...>')) {
+      begun.set(thread, line.slice(0, -' <unfinished ...>'.length));
+      return [];
+    }
+    const rest = /^\d+ +<\.\.\. \w+ resumed>(.*)$/.exec(line)?.[1];
+    if (rest === undefined) return [line];
+    const start = begun.get(thread);
+    begun.delete(thread);
+    if (start === undefined) throw new Error(`expected the start of a call before ${line.slice(0, 80)}`);
+    return [start + rest];
+  });
 }
 
 function eventOf(line: string, path: string): DiskEvent | undefined {

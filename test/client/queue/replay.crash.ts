@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { folderOf } from './queues.ts';
-import { type DiskEvent, isStraceInstalled, reconstructWriter, recordWriter } from './recording.ts';
+import {
+  type DiskEvent,
+  isStraceInstalled,
+  reconstructWriter,
+  recordWriter,
+  wholeLines,
+} from './recording.ts';
 import { type ReplayOptions, replay } from './replay.ts';
 import { seededRandom } from './seeded.ts';
 
@@ -36,6 +42,16 @@ test('no power cut loses what was acknowledged: writes reconstructed from the fi
   const { openings, wrong } = replay(events, sampled(seedOf(t)));
   assert.deepEqual(wrong, []);
   assert.ok(openings > 100, `expected over 100 different disks, got ${openings}`);
+});
+
+test('a call that another thread came into is recorded, where it ended', () => {
+  const cut = [
+    '7 fsync(3<a> <unfinished ...>',
+    '8 write(5<b>, "", 0) = 0',
+    '7 <... fsync resumed>)          = 0',
+  ];
+  assert.deepEqual(wholeLines(cut), ['8 write(5<b>, "", 0) = 0', '7 fsync(3<a>)          = 0']);
+  assert.throws(() => wholeLines(cut.slice(1)), /expected the start of a call before 7 <\.\.\. fsync/);
 });
 
 test('the replay sees a missing sync of the log (planted bug)', async (t) => {
