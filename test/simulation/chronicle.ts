@@ -85,7 +85,7 @@ export class Chronicle {
   readonly audited: Audited[] = [];
   readonly restores: Restore[] = [];
   readonly #byPayload = new Map<string, Made>();
-  readonly #byVersion = new Map<string, Made>();
+  readonly #byVersion = new Map<string, readonly Made[]>();
   readonly #scheduler: Scheduler;
   readonly #judge: (change: Change) => void;
 
@@ -125,15 +125,24 @@ export class Chronicle {
   }
 
   versionMade(version: string, made: Made): void {
-    this.#byVersion.set(stateName(made.pk, version, payloadOf(made)), made);
+    const name = stateName(made.pk, version, payloadOf(made));
+    this.#byVersion.set(name, [...(this.#byVersion.get(name) ?? []).filter((it) => it !== made), made]);
   }
 
   /**
    * Whose edit a state is. Its version alone does not tell: edits of two records may get the same when they are
-   * re-stamped, and two of one record when the first lost its vote.
+   * re-stamped, and two of one record when the first lost its vote. Two deletes have no payload to tell them apart:
+   * then it is the one that was settled with it, else the latest.
    */
-  madeOf(pk: string, version: string | undefined, payload: string | undefined): Made | undefined {
-    return version === undefined ? undefined : this.#byVersion.get(stateName(pk, version, payload));
+  madeOf(
+    pk: string,
+    version: string | undefined,
+    payload: string | undefined,
+    settled: readonly string[] = [],
+  ): Made | undefined {
+    if (version === undefined) return undefined;
+    const candidates = this.#byVersion.get(stateName(pk, version, payload)) ?? [];
+    return candidates.find(({ id }) => settled.includes(id)) ?? candidates.at(-1);
   }
 
   /** Who put such a payload; no two edits share one. */
@@ -178,8 +187,8 @@ export class Chronicle {
       isRestored,
       before: was,
       after: is,
-      author: this.madeOf(pk, is?.version, is?.payload),
-      replaced: this.madeOf(pk, was?.version, was?.payload),
+      author: this.madeOf(pk, is?.version, is?.payload, settledBy(entry)),
+      replaced: this.madeOf(pk, was?.version, was?.payload, this.#authorOf(pk, was)),
       audited: entries,
     };
     this.#judge(change);
@@ -189,6 +198,12 @@ export class Chronicle {
       this.states.set(pk, states);
       states.push({ entry: entry.index, atMs: entry.atMs, ...change.after, made: change.author });
     }
+  }
+
+  /** Of the state that a write finds, as it was judged when it came. */
+  #authorOf(pk: string, was: Change['before']): readonly string[] {
+    const state = this.statesOf(pk).at(-1);
+    return state?.made && state.version === was?.version ? [state.made.id] : [];
   }
 
   /** Entries that this write put into the outbox; checks that they go on from the head. */
@@ -229,6 +244,16 @@ export interface Change {
   readonly author: Made | undefined;
   readonly replaced: Made | undefined;
   readonly audited: readonly Audited[];
+}
+
+/** The operations that a write settles: `<session>:<sequence>` of every `w#` that rose. */
+function settledBy({ before, after }: Entry): readonly string[] {
+  return Object.entries(after ?? {}).flatMap(([name, value]) => {
+    const sequence = name.startsWith('w#') ? value.M?.['s']?.N : undefined;
+    return sequence === undefined || sequence === before?.[name]?.M?.['s']?.N
+      ? []
+      : [`${name.slice(2)}:${sequence}`];
+  });
 }
 
 function stateOf(item: Item | undefined): Change['before'] {
