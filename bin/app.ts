@@ -1,6 +1,8 @@
-// The CDK app of one stage: `cdk synth -c stage=prod`. Needs no credentials and looks nothing up.
+// The CDK app of one stage: `cdk synth -c stage=prod`. Needs no credentials and looks nothing up. Says on stderr which
+// promises the stage does not keep.
 // `-c validate=false` leaves out CDK's own check of the templates, for a quicker synth.
 import { ConfigError, defineConfig } from '../config/config.ts';
+import { promisesNotKeptText } from '../config/promises-kept.ts';
 import { RecoveryError } from '../config/recovery.ts';
 import { STAGES } from '../config/stages.ts';
 import { buildApp } from '../lib/app.ts';
@@ -17,7 +19,9 @@ function main(): void {
   const name = String(stage);
   const raw = Object.hasOwn(STAGES, name) ? STAGES[name] : undefined;
   if (!raw) throw new ConfigError(name, '-c stage', `one of ${Object.keys(STAGES).join(', ')}`, name);
-  buildApp(defineConfig(name, raw), { validate: String(validate) !== 'false' }).app.synth();
+  const config = defineConfig(name, raw);
+  buildApp(config, { validate: String(validate) !== 'false' }).app.synth();
+  process.stderr.write(promisesNotKeptText(config) ?? '');
 }
 
 try {

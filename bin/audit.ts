@@ -2,7 +2,7 @@
 // bucket what it lacks. Reads the table and the audit buckets with the operator's own credentials.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { type Config, defineConfig, ROLES } from '../config/config.ts';
+import { type Config, defineConfig, regionsOf } from '../config/config.ts';
 import { STAGES } from '../config/stages.ts';
 import { bucketName, tableName } from '../lib/names.ts';
 import type { RecordKey } from '../protocol/names.ts';
@@ -80,10 +80,6 @@ function commandFrom(args: readonly string[]): Command | 'help' {
     waitMs: Number(wait) * 1_000,
     endpoint,
   };
-}
-
-function regionsOf({ regions }: Config): readonly string[] {
-  return ROLES.map((role) => regions[role]);
 }
 
 function recordFrom(

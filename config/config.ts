@@ -14,22 +14,19 @@ export const MRSC_REGION_SETS = {
 export type Role = 'primary' | 'standby' | 'quorum';
 export const ROLES: readonly Role[] = ['primary', 'standby', 'quorum'];
 
-/** What a stage states. Times in milliseconds, sizes as named. */
-export interface StageConfig {
+/** Names of one's own in a public hosted zone of one's own. */
+export interface Domain {
+  /** The failover name, e.g. `api.example.com`; regional names are `<region>.<name>`. */
+  readonly name: string;
+  readonly hostedZoneId: string;
+  /** The zone's own name, which `name` ends in. */
+  readonly hostedZoneName: string;
+}
+
+/** What every stage states. Times in milliseconds, sizes as named. */
+interface StageSettings {
   /** Twelve digits; without it a stack goes to whichever account deploys it. */
   readonly account?: string;
-  readonly regions: Readonly<Record<Role, string>>;
-  /** Global table consistency; `strong` needs all three regions in one MRSC set. */
-  readonly consistency: 'strong';
-  /** A public hosted zone of one's own. Without it there are no custom names and no DNS failover: clients that hold
-   * both endpoints fail over by themselves all the same. */
-  readonly domain?: {
-    /** The failover name, e.g. `api.example.com`; regional names are `<region>.<name>`. */
-    readonly name: string;
-    readonly hostedZoneId: string;
-    /** The zone's own name, which `name` ends in. */
-    readonly hostedZoneName: string;
-  };
   readonly capacity: {
     /** Provisioned concurrency of each serving function in each serving region, so that either can carry all. */
     readonly instancesMin: number;
@@ -71,9 +68,32 @@ export interface StageConfig {
   readonly retainData: boolean;
 }
 
-export interface Config extends StageConfig {
-  readonly stage: string;
+/** Three strongly consistent replicas, of which two decide: the default, and what the promises are made for. */
+export interface StrongStage extends StageSettings {
+  readonly consistency: 'strong';
+  /** All of one MRSC set. */
+  readonly regions: Readonly<Record<Role, string>>;
+  /** Without it there are no custom names, no DNS failover and no move of the service by itself (promises-kept.ts):
+   * clients that hold both endpoints fail over by themselves all the same. */
+  readonly domain?: Domain;
+  readonly thirdCopyAccount?: never;
 }
+
+/** Two eventually consistent replicas, where there is no third Region to decide; what that costs is said by
+ * promises-kept.ts. Refused where `strong` could be had. */
+export interface EventualStage extends StageSettings {
+  readonly consistency: 'eventual';
+  /** Both of one partition. */
+  readonly regions: Readonly<Record<'primary' | 'standby', string>> & { readonly quorum?: never };
+  /** DNS would move everybody without a quorum's decision, and back again. */
+  readonly domain?: never;
+  /** Twelve digits, of another account than the stage's: where the third copy of a backup goes, in place of the
+   * quorum Region. */
+  readonly thirdCopyAccount: string;
+}
+
+export type StageConfig = StrongStage | EventualStage;
+export type Config = StageConfig & { readonly stage: string };
 
 /** A configuration that cannot be used. `key` is the dotted path of the value at fault. */
 export class ConfigError extends Error {
@@ -85,13 +105,15 @@ export class ConfigError extends Error {
   }
 }
 
+type Fail = (key: string, expected: string, got: unknown) => never;
+
 /**
  * Checks and freezes a stage's configuration.
  * @throws ConfigError a value is out of range or contradicts another
  * @throws RecoveryError the intervals, thresholds and TTLs cannot meet a recovery time objective
  */
 export function defineConfig(stage: string, raw: StageConfig): Config {
-  const fail = (key: string, expected: string, got: unknown): never => {
+  const fail: Fail = (key, expected, got) => {
     throw new ConfigError(stage, key, expected, got);
   };
   const within = (key: string, value: number, min: number, max: number) => {
@@ -107,21 +129,7 @@ export function defineConfig(stage: string, raw: StageConfig): Config {
   if (raw.account !== undefined && !/^\d{12}$/.test(raw.account))
     fail('account', 'twelve digits', raw.account);
 
-  for (const role of ROLES) {
-    const region = raw.regions[role];
-    if (typeof region !== 'string' || !/^[a-z]{2}(-[a-z]+)+-\d$/.test(region))
-      fail(`regions.${role}`, 'a Region code', region);
-  }
-  const regions = ROLES.map((role) => raw.regions[role]);
-  if (new Set(regions).size !== ROLES.length) fail('regions', 'three different Regions', raw.regions);
-  if (raw.consistency !== 'strong') fail('consistency', '"strong"', raw.consistency);
-  const sets: readonly (readonly string[])[] = Object.values(MRSC_REGION_SETS);
-  if (!sets.some((set) => regions.every((region) => set.includes(region))))
-    fail(
-      'regions',
-      `three Regions of one MRSC set (${sets.map((set) => set.join(', ')).join(' | ')})`,
-      raw.regions,
-    );
+  checkReplication(raw, fail);
 
   if (raw.domain) {
     const { name, hostedZoneId, hostedZoneName } = raw.domain;
@@ -188,6 +196,85 @@ export function defineConfig(stage: string, raw: StageConfig): Config {
   const config = deepFreeze({ ...structuredClone(raw), stage });
   assertRecoverable(config);
   return config;
+}
+
+/** Which Regions, how many copies, and who decides between them. */
+function checkReplication(raw: StageConfig, fail: Fail): void {
+  const { account, domain, thirdCopyAccount, regions: stated } = raw;
+  const consistency: string = raw.consistency;
+  const eventual = consistency === 'eventual';
+  if (!eventual && consistency !== 'strong') fail('consistency', '"strong" or "eventual"', consistency);
+  for (const role of ROLES) {
+    const region: unknown = stated[role];
+    if (eventual && role === 'quorum') {
+      if (region !== undefined) fail('regions.quorum', 'none with eventual consistency', region);
+    } else if (typeof region !== 'string' || !/^[a-z]{2}(-[a-z]+)+-\d$/.test(region))
+      fail(`regions.${role}`, 'a Region code', region);
+  }
+  const regions = regionsOf(raw);
+  if (new Set(regions).size !== regions.length)
+    fail('regions', `${eventual ? 'two' : 'three'} different Regions`, stated);
+  const sets: readonly (readonly string[])[] = Object.values(MRSC_REGION_SETS);
+  const strongSet = sets.find((set) => regions.every((region) => set.includes(region)));
+  if (!eventual) {
+    const all = sets.map((set) => set.join(', ')).join(' | ');
+    if (!strongSet) fail('regions', `three Regions of one MRSC set (${all})`, stated);
+    if (thirdCopyAccount !== undefined)
+      fail(
+        'thirdCopyAccount',
+        'none with strong consistency: the quorum Region holds the third copy',
+        thirdCopyAccount,
+      );
+    return;
+  }
+  const partitions = new Set(regions.map(partitionOf));
+  if (partitions.size !== 1 || partitions.has(undefined))
+    fail('regions', `two Regions of one partition (${Object.keys(PARTITIONS).join(' | ')})`, stated);
+  // The safe default is not given up where it can be had.
+  if (strongSet) fail('consistency', `"strong", which ${strongSet.join(', ')} can have`, consistency);
+  if (domain !== undefined)
+    fail('domain', "none with eventual consistency: DNS would move without a quorum's decision", domain);
+  if (!/^\d{12}$/.test(thirdCopyAccount ?? ''))
+    fail(
+      'thirdCopyAccount',
+      'twelve digits: with two Regions the third copy of a backup stands in another account',
+      thirdCopyAccount,
+    );
+  if (thirdCopyAccount === account)
+    fail('thirdCopyAccount', "another account than the stage's own", thirdCopyAccount);
+}
+
+/** The Regions a stage has, the primary first. */
+export function regionsOf({ regions }: Pick<StageConfig, 'regions'>): readonly string[] {
+  return ROLES.flatMap((role) => regions[role] ?? []);
+}
+
+/** The roles a stage has a Region for. */
+export function rolesOf({ regions }: Pick<StageConfig, 'regions'>): readonly Role[] {
+  return ROLES.filter((role) => regions[role] !== undefined);
+}
+
+/** The Region of a role; throws for the quorum's where there is none, since nothing may be deployed there then. */
+export function regionOf({ regions }: Pick<StageConfig, 'regions'>, role: Role): string {
+  const region = regions[role];
+  if (region === undefined)
+    throw new RangeError(
+      `expected one of the roles of this stage (primary, standby), got ${role}: it has no such Region`,
+    );
+  return region;
+}
+
+/** Partitions whose names and endpoints the stacks are right for.
+ * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html */
+const PARTITIONS = {
+  aws: /^(?!cn-|us-gov-|[a-z]{2}-iso)/,
+  'aws-us-gov': /^us-gov-/,
+} as const;
+
+/** Undefined for a Region of any other partition. */
+export function partitionOf(region: string): keyof typeof PARTITIONS | undefined {
+  if (PARTITIONS['aws-us-gov'].test(region)) return 'aws-us-gov';
+  return PARTITIONS.aws.test(region) ? 'aws' : undefined;
 }
 
 /** The failover name's regional sibling, which DNS checks and clients that pin a region use. */

@@ -1,10 +1,11 @@
 // The stages, as plain values. Copy one, change what is yours, and `-c stage=<name>` deploys it.
-// The domain, hosted zone, issuer, keys and address below are examples that nobody owns: replace them first.
-import type { StageConfig } from './config.ts';
+// The domain, hosted zone, issuer, keys, address and backup account below are examples that nobody owns: replace them
+// first.
+import type { EventualStage, StageConfig, StrongStage } from './config.ts';
 
 const MINUTE = 60_000;
 
-const dev: StageConfig = {
+const dev: StrongStage = {
   // us-east-1 votes but does not serve: its outages are the large ones.
   regions: { primary: 'us-east-2', standby: 'us-west-2', quorum: 'us-east-1' },
   consistency: 'strong',
@@ -47,7 +48,7 @@ const dev: StageConfig = {
   retainData: false,
 };
 
-const prod: StageConfig = {
+const prod: StrongStage = {
   ...dev,
   domain: {
     name: 'api.eden-field.example',
@@ -84,4 +85,35 @@ const prod: StageConfig = {
   retainData: true,
 };
 
-export const STAGES: Readonly<Record<string, StageConfig>> = { dev, prod };
+/** GovCloud has two Regions and no multi-Region strong consistency: docs/GOVCLOUD.md says what that costs. */
+const gov: EventualStage = {
+  capacity: prod.capacity,
+  dns: prod.dns,
+  observers: prod.observers,
+  recovery: prod.recovery,
+  logRetentionDays: prod.logRetentionDays,
+  retainData: prod.retainData,
+  regions: { primary: 'us-gov-west-1', standby: 'us-gov-east-1' },
+  consistency: 'eventual',
+  thirdCopyAccount: '999999999999',
+  auth: {
+    issuer: 'https://identity.gov.eden-field.example/',
+    audience: 'eden-field-gov',
+    keySet: {
+      keys: [
+        {
+          kty: 'EC',
+          crv: 'P-256',
+          x: 'Qj5y-hZDfuAVCJkOGWn5DLWgghc0qW2u12UnMRWyuGY',
+          y: 'IiMj246F7YbWWAeOE-K2mljMtsKjMlDbKiJHDNJzzWk',
+          kid: 'gov-replace-me',
+          alg: 'ES256',
+          use: 'sig',
+        },
+      ],
+    },
+  },
+  onCall: { email: 'on-call@gov.eden-field.example' },
+};
+
+export const STAGES: Readonly<Record<string, StageConfig>> = { dev, prod, gov };

@@ -8,7 +8,13 @@ export interface Place {
   readonly stage: string;
   readonly role: Role;
   readonly region: string;
-  readonly regions: Readonly<Record<Role, string>>;
+  /** Without `quorum` there are two replicas, which follow each other. */
+  readonly regions: Readonly<Record<'primary' | 'standby', string>> & { readonly quorum?: string };
+}
+
+/** Whether three replicas decide; else each decides for itself (docs/GOVCLOUD.md). */
+export function hasQuorum({ regions }: Pick<Place, 'regions'>): boolean {
+  return regions.quorum !== undefined;
 }
 
 type Source = Readonly<Record<string, string | undefined>>;
@@ -20,11 +26,13 @@ export class EnvironmentError extends Error {
 export function readPlace(source: Source = process.env): Place {
   const role = required(source, 'EDEN_ROLE');
   if (!isRole(role)) throw unusable('EDEN_ROLE', `one of ${ROLES.join(', ')}`, role);
+  const regions = readRegions(required(source, 'EDEN_REGIONS'));
+  if (regions[role] === undefined) throw unusable('EDEN_ROLE', 'primary or standby without a quorum', role);
   return {
     stage: required(source, 'EDEN_STAGE'),
     role,
     region: required(source, 'AWS_REGION'),
-    regions: readRegions(required(source, 'EDEN_REGIONS')),
+    regions,
   };
 }
 
@@ -51,6 +59,33 @@ export function readAuditBucketsFrom(
       `environment variable AUDIT_BUCKETS: expected a bucket of ${region}, got those of ${Object.keys(peers).join(', ')}`,
     );
   return { own, peers };
+}
+
+/** What an observer watches, and how (DESIGN §4). */
+export interface Observed {
+  /** Of both serving regions, by region: `GET <endpoint>/ready` is the probe. */
+  readonly endpoints: Readonly<Record<string, string>>;
+  /** Something in every region that answers a plain GET while that region is reached. */
+  readonly controls: Readonly<Record<string, string>>;
+  readonly probeIntervalMs: number;
+  /** In a row, that make a vote. */
+  readonly probeFailures: number;
+}
+
+/** Undefined where nothing is watched: without a domain there is no DNS to move. */
+export function readObserved(source: Source = process.env): Observed | undefined {
+  const text = source['OBSERVED'];
+  if (text === undefined || text === '') return undefined;
+  const observed = parseJson('OBSERVED', text);
+  const { primary, standby, ...others } = readPlace(source).regions;
+  const regions = [primary, standby, ...Object.values(others)];
+  if (!isObserved(observed, [primary, standby], regions))
+    throw unusable(
+      'OBSERVED',
+      `{"endpoints":{<a URL for each of ${primary}, ${standby}>},"controls":{<a URL for each of ${regions.join(', ')}>},"probeIntervalMs":<a part of 60000>,"probeFailures":<from 2>}`,
+      text,
+    );
+  return observed;
 }
 
 /** ARN of the region's own key. */
@@ -80,15 +115,22 @@ export function readNewVersionArn(source: Source = process.env): string {
 
 function readRegions(text: string): Place['regions'] {
   const regions = parseJson('EDEN_REGIONS', text);
-  if (!isRegions(regions)) throw unusable('EDEN_REGIONS', '{"primary":"…","standby":"…","quorum":"…"}', text);
+  if (!isRegions(regions))
+    throw unusable(
+      'EDEN_REGIONS',
+      '{"primary":"…","standby":"…"}, and "quorum":"…" where three decide',
+      text,
+    );
   return regions;
 }
 
 function isRegions(value: unknown): value is Place['regions'] {
+  if (typeof value !== 'object' || value === null) return false;
+  const { primary, standby, quorum } = value as Partial<Record<Role, unknown>>;
   return (
-    typeof value === 'object' &&
-    value !== null &&
-    ROLES.every((role) => role in value && typeof value[role as keyof typeof value] === 'string')
+    typeof primary === 'string' &&
+    typeof standby === 'string' &&
+    (quorum === undefined || typeof quorum === 'string')
   );
 }
 
@@ -98,6 +140,33 @@ function isBuckets(value: unknown): value is Readonly<Record<string, string>> {
     value !== null &&
     Object.keys(value).length > 0 &&
     Object.values(value).every((bucket) => typeof bucket === 'string' && bucket !== '')
+  );
+}
+
+function isObserved(
+  value: unknown,
+  serving: readonly string[],
+  regions: readonly string[],
+): value is Observed {
+  if (typeof value !== 'object' || value === null) return false;
+  const { endpoints, controls, probeIntervalMs, probeFailures } = value as Partial<Record<string, unknown>>;
+  return (
+    areUrlsOf(serving, endpoints) &&
+    areUrlsOf(regions, controls) &&
+    typeof probeIntervalMs === 'number' &&
+    probeIntervalMs >= 1_000 &&
+    60_000 % probeIntervalMs === 0 &&
+    Number.isInteger(probeFailures) &&
+    Number(probeFailures) >= 2
+  );
+}
+
+function areUrlsOf(regions: readonly string[], value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const urls = Object.entries(value);
+  return (
+    regions.every((region) => urls.some(([of]) => of === region)) &&
+    urls.every(([, url]) => typeof url === 'string' && /^https?:\/\/[^/]/.test(url))
   );
 }
 

@@ -5,7 +5,7 @@ import type { ServiceName } from '../protocol/metrics.ts';
 import { replicaOrder } from './core/circuit.ts';
 import { createStampClock, type StampClock } from './core/clock.ts';
 import { noteElsewhere } from './elsewhere.ts';
-import { type Place, readAuditBucketsFrom, readPlace, readTableName } from './env.ts';
+import { hasQuorum, type Place, readAuditBucketsFrom, readPlace, readTableName } from './env.ts';
 import { createGenerationCopy, type GenerationCopy } from './generation.ts';
 import { createDynamoDBClient } from './store/attempts.ts';
 import { onDemand, withPeers } from './store/audit-reach.ts';
@@ -53,7 +53,11 @@ export function createService(service: ServiceName): Service {
   const place = readPlace();
   return assemble({
     place,
-    store: createDynamoDBStore({ client: createDynamoDBClient(), tableName: readTableName() }),
+    store: createDynamoDBStore({
+      client: createDynamoDBClient(),
+      tableName: readTableName(),
+      ...throughOf(place, place.region),
+    }),
     telemetry: createTelemetry(place, service),
   });
 }
@@ -79,15 +83,22 @@ export function createVotingService(service: ServiceName): VotingService {
 }
 
 /** The own region's first. Each has a client of its own, which votes share. */
-function regionalReplicas({ region: own, regions }: Place): readonly Replica[] {
+function regionalReplicas(place: Place): readonly Replica[] {
+  const { region: own, regions } = place;
   const tableName = readTableName();
   const peers = new Map(
     replicaOrder(regions, own).map((region) => [region, createDynamoDBClient({ region })]),
   );
   return [...peers].map(([region, client]) => {
     const limits = REPLICA_ATTEMPTS[region === own ? 'own' : 'other'];
-    return { region, store: createDynamoDBStore({ client, tableName, peers, ...limits }) };
+    const store = createDynamoDBStore({ client, tableName, peers, ...throughOf(place, region), ...limits });
+    return { region, store };
   });
+}
+
+/** What writes through a region's replica have to say, so that reconcilers can tell a successor from a stranger. */
+function throughOf(place: Place, region: string): { readonly through?: string } {
+  return hasQuorum(place) ? {} : { through: region };
 }
 
 /** Loaded on demand: the S3 client would more than double the time a function takes to start, for conflicts only. */
@@ -101,6 +112,15 @@ function createAudit(region: string): AuditStore {
       storeIn(region, own),
       Object.entries(peers).map(([at, bucket]) => storeIn(at, bucket)),
     );
+  });
+}
+
+/** The own region's audit bucket, for functions that seldom put anything there. Loaded on demand: see above. */
+export function createOwnAudit(region: string): AuditStore {
+  const { own } = readAuditBucketsFrom(region);
+  return onDemand(async () => {
+    const { createS3AuditStore, createS3Client } = await import('./store/s3-audit-store.ts');
+    return createS3AuditStore({ client: createS3Client({ region }), bucket: own });
   });
 }
 

@@ -1,11 +1,13 @@
 // A conflict to its decision (PROTOCOL §4): the replicas are asked, and what two of them agree on is written together
-// with its audit entry, provided that nothing has changed since. One round; whoever called starts the next.
+// with its audit entry, provided that nothing has changed since. One round; whoever called starts the next. Where there
+// are two replicas only, the copy that the edit met decides (docs/GOVCLOUD.md).
 import { METRICS } from '../protocol/metrics.ts';
 import type { Verdict } from '../protocol/verdicts.ts';
 import { type Attempt, type Conflict, type NextStep, nextStep, noRoom } from './core/attempts.ts';
 import { outboxEntries, type Recorded, type Ruling, recordRuling, type Scene } from './core/audit.ts';
 import type { Copy, Edit, StoredRecord } from './core/record.ts';
-import { type Poll, poll } from './core/voting.ts';
+import { judgeAlone, type Poll, poll } from './core/voting.ts';
+import { hasQuorum } from './env.ts';
 import type { Service, VotingService } from './service.ts';
 import {
   type DecisionWrite,
@@ -40,10 +42,10 @@ export interface VoteParts {
 /** @throws StoreUnavailableError the table or the audit bucket failed in a way that another round does not mend */
 export async function putToTheVote(conflict: Conflict, parts: VoteParts): Promise<VoteOutcome> {
   const { edit, service, mayAttempt } = parts;
-  const { store, place, now } = service;
-  const pollOf = (copies: readonly Copy[]) => poll(edit, conflict.stored, copies);
-  const isDecided = (copies: readonly Copy[]) => pollOf(copies).outcome !== 'undecided';
-  const result = pollOf(await store.copies(edit.key, isDecided));
+  const { place, now } = service;
+  const result = hasQuorum(place)
+    ? await askAll(edit, conflict.stored, service)
+    : judgeAlone(edit, conflict.stored, place.region);
   const corrupt = result.votes.filter(({ vote }) => vote === 'corrupt').length;
   if (corrupt > 0) service.telemetry.measure([{ name: METRICS.dataCorruption, value: corrupt }]);
   if (result.outcome === 'undecided') {
@@ -66,6 +68,12 @@ export async function putToTheVote(conflict: Conflict, parts: VoteParts): Promis
   if (payload) await service.audit.putPayload(edit.key.tenant, payload.sha256, payload.payload);
   if (!(await mayAttempt())) return { kind: 'over' };
   return writeDecision(conflict, { outcome, voter }, recorded, scene, parts);
+}
+
+/** Every replica, until two of them agree. */
+async function askAll(edit: Edit, stored: StoredRecord, { store }: VotingService): Promise<Poll> {
+  const pollOf = (copies: readonly Copy[]) => poll(edit, stored, copies);
+  return pollOf(await store.copies(edit.key, (copies) => pollOf(copies).outcome !== 'undecided'));
 }
 
 /** The entry, after making room for it where need be: a full outbox is archived and trimmed first (PROTOCOL 4.3). */

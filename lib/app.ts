@@ -1,7 +1,7 @@
 // The whole app: which stacks a stage has, and in which order they can stand. Everything physical that one stack needs
 // of another it finds by name; the order below is all that ties them.
 import { App, type AppProps, Tags } from 'aws-cdk-lib';
-import type { Config } from '../config/config.ts';
+import { type Config, partitionOf } from '../config/config.ts';
 import { DataStack } from './stacks/data.ts';
 import type { EdenStack } from './stacks/eden-stack.ts';
 import { FoundationStack } from './stacks/foundation.ts';
@@ -32,7 +32,6 @@ const FEATURES = {
   '@aws-cdk/core:checkSecretUsage': true,
   '@aws-cdk/core:defaultCrossStackReferences': 'strong',
   '@aws-cdk/core:enableAdditionalMetadataCollection': false,
-  '@aws-cdk/core:target-partitions': ['aws'],
   '@aws-cdk/customresources:installLatestAwsSdkDefault': false,
 };
 
@@ -48,20 +47,27 @@ export function buildApp(config: Config, options: EdenAppOptions = {}): EdenApp 
     analyticsReporting: false,
     treeMetadata: false,
     builtinCloudFormationValidation: validate,
-    postCliContext: { ...FEATURES, ...(bundle ? {} : { 'aws:cdk:bundling-stacks': [] }) },
+    postCliContext: {
+      ...FEATURES,
+      '@aws-cdk/core:target-partitions': [partitionOf(config.regions.primary)],
+      ...(bundle ? {} : { 'aws:cdk:bundling-stacks': [] }),
+    },
     ...(outdir === undefined ? {} : { outdir }),
   };
   const app = new App(props);
 
   const primary = new FoundationStack(app, { config, role: 'primary' });
   const standby = new FoundationStack(app, { config, role: 'standby', primary });
-  const quorum = new FoundationStack(app, { config, role: 'quorum', primary });
+  const quorum =
+    config.regions.quorum === undefined
+      ? undefined
+      : new FoundationStack(app, { config, role: 'quorum', primary });
   const stacks: EdenStack[] = [
     primary,
     standby,
-    quorum,
+    ...(quorum ? [quorum] : []),
     new DataStack(app, { config, foundation: primary }),
-    new QuorumStack(app, { config, foundation: quorum }),
+    ...(quorum ? [new QuorumStack(app, { config, foundation: quorum })] : []),
     // The standby gets a release first: a bad one meets nobody there.
     new ServiceStack(app, { config, role: 'standby', foundation: standby }),
     new ServiceStack(app, { config, role: 'primary', foundation: primary }),

@@ -20,12 +20,15 @@ export interface TableNeeds {
 
 export type ObjectAction = 'PutObject' | 'GetObject';
 
-/** What a function may do to the Region's audit bucket (PROTOCOL 2, 4.3). */
+/** What a function may do to the Region's audit bucket (PROTOCOL 2, 4.3; DESIGN §4). */
 export interface AuditNeeds {
-  readonly entries: readonly ObjectAction[];
+  /** @default none of them */
+  readonly entries?: readonly ObjectAction[];
   /** Losing payloads too large for an entry. @default none of them */
   readonly payloads?: readonly ObjectAction[];
-  /** Reads both in the other two Regions' buckets. */
+  /** Changes of the routing state. @default none of them */
+  readonly routing?: readonly ObjectAction[];
+  /** Reads entries and payloads in the other two Regions' buckets. */
   readonly peers?: true;
 }
 
@@ -103,15 +106,24 @@ export const FUNCTIONS = {
     reserved: 'health',
   },
   describe: { service: 'api', timeoutS: 5 },
-  // Probes and beats for the whole minute it is invoked for, and then has to finish (DESIGN §4).
+  // Probes and beats for the whole minute it is invoked for, and then has to finish: a look at 55 s whose probes are
+  // refused late may take 40 s until it has voted (DESIGN §4).
   observer: {
     service: 'observer',
-    timeoutS: 90,
+    timeoutS: 120,
     table: { actions: ['GetItem', 'UpdateItem'], feed: true },
+    audit: { routing: ['PutObject'] },
     schedule: { every: 'minute', does: 'One minute of observation' },
   },
   // A batch is at most so many entries as fit into 6 MB, most of them known already.
   archiver: {
+    service: 'audit',
+    timeoutS: 120,
+    table: { actions: ['GetItem', 'UpdateItem'], stream: true },
+    audit: { entries: ['PutObject', 'GetObject'], payloads: ['PutObject', 'GetObject'], peers: true },
+  },
+  // In place of the archiver where two replicas follow each other: archives, then brings the replicas together.
+  reconciler: {
     service: 'audit',
     timeoutS: 120,
     table: { actions: ['GetItem', 'UpdateItem'], stream: true },

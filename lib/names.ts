@@ -58,6 +58,11 @@ export function evacuatedAlarmName(stage: string): string {
   return `${projectName(stage)}-evacuated`;
 }
 
+/** The alarm by which a Region's observer wakes somebody because nobody may move. */
+export function failoverPageAlarmName(stage: string): string {
+  return `${projectName(stage)}-failover-page`;
+}
+
 /** Where a Region's copy of the failover name is reached: the target of the failover records. */
 export function originName(domainName: string, region: string): string {
   return `origin-${region}.${domainName}`;

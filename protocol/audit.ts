@@ -41,14 +41,20 @@ export interface AuditEntry {
   /** Which side is the state now. `base_missing`: the edit's base was gone, and it was written as new (PROTOCOL 7). */
   readonly outcome: 'incoming' | 'stored' | 'base_missing';
   readonly votes: readonly RegionVote[];
+  /** Nobody voted: with two replicas the higher version wins. Absent where three decide. */
+  readonly quorum?: 'none';
   readonly incoming: AuditedState & {
-    readonly session: string;
-    readonly sequence: number;
+    /** Both absent when it is no edit but what replication put in place of what was `stored`. */
+    readonly session?: string;
+    readonly sequence?: number;
     /** Absent when its author knew of no record. */
     readonly base?: Version;
   };
   /** Absent when nothing was stored. */
   readonly stored?: AuditedState & { readonly commitVersion: Version };
+  /** The end of a branch of the trail that is left here: both sides of a partition had added to it. Its entries stand in
+   * the audit bucket of the region that wrote them. */
+  readonly merges?: { readonly sequence: number; readonly hash: string };
   /**
    * The payload that lost, as canonical JSON text. Absent when what lost was a delete, or nothing; or when it is larger
    * than an outbox holds: then it stands in the audit bucket under its SHA-256 ({@link losingPayloadKey}).
@@ -61,7 +67,8 @@ export const CHAIN_START = '0'.repeat(64);
 
 /** The hash of an entry is SHA-256, in hex, over the UTF-8 of exactly this text. Members in this order, always. */
 export function auditText(entry: AuditEntry): string {
-  const { record, sequence, previous, at, region, outcome, votes, incoming, stored, lost } = entry;
+  const { record, sequence, previous, at, region, outcome, votes, quorum, incoming, stored, merges, lost } =
+    entry;
   return JSON.stringify({
     record: { tenant: record.tenant, collection: record.collection, id: record.id },
     sequence,
@@ -70,6 +77,7 @@ export function auditText(entry: AuditEntry): string {
     region,
     outcome,
     votes: votes.map(({ region, vote }) => ({ region, vote })),
+    quorum,
     incoming: {
       ...stateOf(incoming),
       session: incoming.session,
@@ -77,6 +85,7 @@ export function auditText(entry: AuditEntry): string {
       base: incoming.base,
     },
     stored: stored && { ...stateOf(stored), commitVersion: stored.commitVersion },
+    merges: merges && { sequence: merges.sequence, hash: merges.hash },
     lost,
   });
 }
@@ -117,6 +126,8 @@ export function losingPayloadKey(tenant: string, sha256: string): string {
 /** SHA-256 of a losing payload that stands in the audit bucket instead of in its entry; undefined when none does. */
 export function lostElsewhere({ outcome, incoming, stored, lost }: AuditEntry): string | undefined {
   if (lost !== undefined || outcome === 'base_missing') return undefined;
+  // Both sides had the same: only their trails had to be brought together.
+  if (incoming.version === stored?.version && incoming.sha256 === stored.sha256) return undefined;
   return (outcome === 'incoming' ? stored : incoming)?.sha256;
 }
 

@@ -24,6 +24,9 @@ export const ATTRIBUTES = {
   auditSequence: 'auditSequence',
   auditHead: 'auditHead',
   outbox: 'outbox',
+  /** With eventual replication only: commit versions of states that replication dropped and a reconciler took up again,
+   * the latest last, as a list; absent until there is one. */
+  takenUp: 'takenUp',
   /** Index `tombstones`: on tombstones only, so that the sweeper finds them without a scan (PROTOCOL 7). */
   sweepShard: 'sweepShard',
   sweepOrder: 'sweepOrder',
@@ -32,8 +35,11 @@ export const ATTRIBUTES = {
 /** What index `feed` carries beside the keys; payloads come by consistent batch reads. */
 export const FEED_PROJECTION = [ATTRIBUTES.version, ATTRIBUTES.commitVersion, ATTRIBUTES.deleted] as const;
 
+/** Of the partition key of every record, and of no control item. */
+export const RECORD_PK_PREFIX = 'R#';
+
 export function recordPk({ tenant, collection, id }: RecordKey): string {
-  return `R#${tenant}#${collection}#${id}`;
+  return `${RECORD_PK_PREFIX}${tenant}#${collection}#${id}`;
 }
 
 /** Inverse of {@link recordPk}; undefined for a control item. */
@@ -45,6 +51,12 @@ export function recordKeyOf(pk: string): RecordKey | undefined {
 /** The settled sequence of a session on a record: `{ s: sequence, t: Unix ms when settled }`. */
 export function settledAttribute(session: string): string {
   return `w#${session}`;
+}
+
+/** With eventual replication only: the commit version of the last write through a region's replica that this state came
+ * from. By it that replica knows whether what came from elsewhere was written on top of its own last write, or beside it. */
+export function throughAttribute(region: string): string {
+  return `r#${region}`;
 }
 
 /** Spreads a tenant's records evenly; FNV-1a over the key, so that a record never changes shard. */

@@ -35,6 +35,10 @@ export const METRICS = {
   /** Audit entries archived, and those that could not be. */
   auditArchived: 'audit_archived',
   auditFailures: 'audit_failures',
+  /** Records that two replicas had written at once and that were brought together, or were late, by a reconciler; and
+   * those that could not be. */
+  reconciled: 'reconciled',
+  reconcileFailures: 'reconcile_failures',
   /** Tombstones removed. */
   tombstonesSwept: 'tombstones_swept',
   /** Payloads that do not match their SHA-256. */

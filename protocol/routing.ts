@@ -68,10 +68,54 @@ export interface Watched {
   readonly why: string;
 }
 
+/** What a change is told by; {@link nextRouting} adds the rest. */
+export type RoutingStep = Omit<RoutingChange, 'epoch' | 'at' | 'restoreEpoch'>;
+
 /** In the routing item. Far more than a hold-down lets happen before all are archived. */
 export const ROUTING_CHANGES_MAX = 20;
 
+export const ROUTING_CHANGES_PREFIX = 'routing/';
+
 /** Of a change in every region's audit bucket, its JSON text; the epoch makes it unique. */
 export function routingChangeKey({ epoch }: Pick<RoutingChange, 'epoch'>): string {
-  return `routing/${String(epoch).padStart(15, '0')}.json`;
+  return `${ROUTING_CHANGES_PREFIX}${String(epoch).padStart(15, '0')}.json`;
+}
+
+/** Of a reason; what is longer is cut, so that the item stays far below DynamoDB's 400 KB. */
+export const ROUTING_REASON_CHARS_MAX = 500;
+
+/**
+ * The state after a change of `previous`, to be written under the condition that `previous` still stands. A move ends
+ * whatever drain was under way.
+ * @throws {RangeError} the step does not start from the active region, goes nowhere, or gives up a drain that is none
+ */
+export function nextRouting(
+  previous: RoutingState | undefined,
+  step: RoutingStep,
+  { nowMs, restoreEpoch }: { readonly nowMs: number; readonly restoreEpoch: number },
+): RoutingState {
+  const { what, from, to } = step;
+  const active = previous?.activeRegion ?? from;
+  if (from !== active)
+    throw new RangeError(
+      `a ${what} of the routing state: expected it from the active region ${active}, got ${from}; read the state again`,
+    );
+  if (to === from)
+    throw new RangeError(`a ${what} of the routing state: expected another region than ${from}, got ${to}`);
+  if (what === 'drain_given_up' && previous?.draining?.to !== to)
+    throw new RangeError(
+      `a drain given up: expected one towards ${to}, got ${previous?.draining?.to ?? 'none'}; read the state again`,
+    );
+  const reason = step.reason.slice(0, ROUTING_REASON_CHARS_MAX);
+  const epoch = Math.max((previous?.epoch ?? 0) + 1, nowMs);
+  const change: RoutingChange = { ...step, reason, epoch, at: nowMs, restoreEpoch };
+  return {
+    activeRegion: what === 'move' ? to : active,
+    epoch,
+    since: what === 'move' ? nowMs : (previous?.since ?? 0),
+    reason,
+    restoreEpoch,
+    ...(what === 'drain' && { draining: { to, since: nowMs } }),
+    changes: [change, ...(previous?.changes ?? [])].slice(0, ROUTING_CHANGES_MAX),
+  };
 }

@@ -3,7 +3,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type RehearsedSystem, rehearsedSystem } from './drills/rehearsed.ts';
+import { Rehearsals } from './drills/rehearsed.ts';
 import { reportOf } from './drills/report.ts';
 import { runScenario, type ScenarioResult } from './drills/scenario.ts';
 import { SCENARIOS, scenariosOf } from './drills/scenarios.ts';
@@ -20,6 +20,7 @@ const USAGE = `npm run drill [-- [scenario …] [options]]
   --no-dns               leave out the client that knows only the failover name
   --fallback on|off      off shows that the drill can fail
   --silence on|off       off shows that the drill can fail
+  --observers on|off     off shows that those which need them can fail
   --stage NAME           (default ${STAGE_DEFAULT})`;
 
 const REPORT_DEFAULT = join(import.meta.dirname, '..', 'drill-report', 'index.html');
@@ -36,6 +37,7 @@ interface Command {
   readonly dns: boolean;
   readonly fallback: boolean;
   readonly silence: boolean;
+  readonly observers: boolean;
   readonly stage: string;
 }
 
@@ -53,6 +55,7 @@ function read(args: readonly string[]): Command | 'help' | 'list' {
       'no-dns': { type: 'boolean', default: false },
       fallback: { type: 'string', default: 'on' },
       silence: { type: 'string', default: 'on' },
+      observers: { type: 'string', default: 'on' },
       stage: { type: 'string', default: STAGE_DEFAULT },
     },
   });
@@ -70,6 +73,7 @@ function read(args: readonly string[]): Command | 'help' | 'list' {
     dns: !values['no-dns'],
     fallback: isOn('fallback', values.fallback),
     silence: isOn('silence', values.silence),
+    observers: isOn('observers', values.observers),
     stage: values.stage,
   };
 }
@@ -80,29 +84,29 @@ function isOn(name: string, value: string): boolean {
 }
 
 async function drill(command: Command, signal: AbortSignal): Promise<number> {
-  const { scenarios, seed, dns, fallback, silence, stage, history } = command;
+  const { scenarios, seed, dns, fallback, silence, observers, stage, history } = command;
   const config = stageConfig(stage);
   const startedAt = performance.now();
   const say = (step: string) =>
     console.error(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(6)} s  ${step}`);
   if (history !== undefined) await mkdir(history, { recursive: true });
-  let system: RehearsedSystem | undefined;
+  const rehearsals = new Rehearsals({ stage, dns, observers, onStep: say }, signal);
   const results: ScenarioResult[] = [];
   try {
-    system = await rehearsedSystem({ stage, dns, onStep: say }, signal);
     for (const scenario of scenarios) {
       say(`scenario ${scenario.name}, seed ${seed}`);
       const options = { config, seed, fallback, silenceDetection: silence, onStep: say, signal };
       const kept = history === undefined ? {} : { historyFolder: history };
-      results.push(await runScenario(scenario, system, { ...options, ...kept }));
+      const result = await runScenario(scenario, () => rehearsals.fresh(), { ...options, ...kept });
+      results.push(result);
+      console.log(`\n${tableOf(result)}\n`);
     }
   } finally {
-    await system?.stop();
+    await rehearsals.stop();
   }
-  for (const result of results) console.log(`\n${tableOf(result)}`);
   if (command.json !== undefined) await write(command.json, `${JSON.stringify(jsonOf(results), null, 2)}\n`);
   await write(command.html, reportOf(results));
-  console.log(`\nreport: ${relative(process.cwd(), command.html)}`);
+  console.log(`report: ${relative(process.cwd(), command.html)}`);
   return results.every(({ passed }) => passed) ? PASSED : FAILED;
 }
 

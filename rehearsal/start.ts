@@ -4,10 +4,12 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import type { RoutingChange } from '../protocol/routing.ts';
 import { SUBSTITUTIONS } from './assembly/substitutions.ts';
 import { type Rehearsal, startRehearsal } from './supervisor/rehearsal.ts';
 import { STAGE_DEFAULT, stageConfig } from './supervisor/stage.ts';
-import type { RehearsalEvent } from './supervisor/state.ts';
+import { FAULTS, type RehearsalEvent } from './supervisor/state.ts';
+import { stateFileOf } from './supervisor/state-file.ts';
 
 const PORT_DEFAULT = 4600;
 const USAGE = `npm start -- [--port ${PORT_DEFAULT}] [--stage ${STAGE_DEFAULT}] [--no-client] [--state FILE] [--json]
@@ -90,9 +92,10 @@ async function welcome(rehearsal: Rehearsal): Promise<string> {
     `    -H "authorization: Bearer $TOKEN" -H 'content-type: application/json' -d '{"text":"hello"}'`,
     `  curl -i ${primary?.endpoint}/v1/records/notes/hello -H "authorization: Bearer $TOKEN"`,
     '',
-    'Break it, with the buttons of the console or like this (kill, freeze, isolate, partition, revive):',
+    'Break it, with the buttons of the console or like this:',
     '',
     `  curl ${url}/api/faults -H 'content-type: application/json' -d '{"region":"${primary?.region}","fault":"kill"}'`,
+    `  (${FAULTS.join(', ')})`,
     '',
     'What is active now: npm run status. Ctrl-C ends it all.',
     '',
@@ -108,11 +111,21 @@ function newsOf(event: RehearsalEvent): string | undefined {
       return `health check "${event.name}" is ${event.healthy ? 'healthy' : 'unhealthy'}: ${event.why}`;
     case 'routing':
       return `DNS: ${event.answer.name} leads to ${event.answer.region}`;
+    case 'vote':
+      return `${event.vote.observer} votes to leave ${event.vote.against}: ${event.vote.why}`;
+    case 'routingChange':
+      return changeInWords(event.change);
     case 'alarm':
       return `alarm ${event.name} in ${event.region} is ${event.state}`;
     default:
       return undefined;
   }
+}
+
+function changeInWords({ what, from, to, by, reason }: RoutingChange): string {
+  if (what === 'drain') return `${from} is being drained towards ${to} by the ${by}: ${reason}`;
+  if (what === 'drain_given_up') return `the ${by} gave up draining ${from}: ${reason}`;
+  return `the ${by} moved from ${from} to ${to}: ${reason}`;
 }
 
 async function run({ json, stateFile, ...options }: StartOptions): Promise<void> {
@@ -181,9 +194,10 @@ function aborted(signal: AbortSignal): Promise<undefined> {
   });
 }
 
-/** It is gone again when this process ends, however it ends, unless another rehearsal has put its own there. */
-async function writeState(file: string, { console: url, resolver, failoverName }: Rehearsal): Promise<void> {
-  const text = `${JSON.stringify({ pid: process.pid, console: url, resolver, failoverName })}\n`;
+/** What operators' commands need to work on this rehearsal. It is gone again when this process ends, however it ends,
+ * unless another rehearsal has put its own there. */
+async function writeState(file: string, rehearsal: Rehearsal): Promise<void> {
+  const text = stateFileOf(rehearsal);
   await mkdir(dirname(file), { recursive: true });
   await writeFile(file, text);
   process.once('exit', () => {

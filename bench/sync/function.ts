@@ -38,7 +38,7 @@ serveParent<WriterAnswers, FunctionOptions>(async ({ assemblyDir, region, awsEnd
   const functions = functionsOf(readDeployment(assemblyDir), region);
   const push = [...functions.values()].find(({ name }) => name.endsWith('-push'));
   if (push === undefined) throw new Error(`there is no push function in ${region}`);
-  const context = { awsEndpoint, roleArn: push.roleArn, region, jwtKeySet: '{"keys":[]}' };
+  const context = { awsEndpoint, roleArn: push.roleArn, region, jwtKeySet: '{"keys":[]}', probes: {} };
   Object.assign(process.env, substitute(push.environment, context));
   const handler = await handlerOf(push);
   // Its log and metrics are lines on standard output: written, but not on the terminal of whoever measures.

@@ -9,6 +9,7 @@ import type { AuditState, Content, Edit, StoredRecord } from './record.ts';
 export type Ruling =
   | {
       readonly outcome: 'incoming' | 'stored';
+      /** Empty where nobody votes: there are two replicas, and the copy that the edit met decided. */
       readonly votes: readonly RegionVote[];
       /** The stored side, as a copy that voted holds it. */
       readonly stored: StoredRecord;
@@ -35,9 +36,12 @@ export type Recorded =
 
 /** The trail with the entry of this ruling at its end. */
 export function recordRuling(edit: Edit, ruling: Ruling, trail: AuditState, scene: Scene): Recorded {
-  const lost = lostBy(edit, ruling);
+  return append(entryOf(edit, ruling, trail, scene), lostBy(edit, ruling), trail);
+}
+
+/** The trail with an entry, and what lost by it, at its end. */
+export function append(entry: AuditEntry, lost: Content, trail: AuditState): Recorded {
   const inline = lost.deleted || Buffer.byteLength(lost.payload) <= LOST_INLINE_BYTES_MAX;
-  const entry = entryOf(edit, ruling, trail, scene);
   const text = auditText(lost.deleted || !inline ? entry : { ...entry, lost: lost.payload });
   const outbox = [...trail.outbox, text];
   if (bytesOf(outbox) > OUTBOX_BYTES_MAX) return { kind: 'outbox_full' };
@@ -74,6 +78,7 @@ function entryOf(edit: Edit, ruling: Ruling, trail: AuditState, { region, atMs }
     region,
     outcome: ruling.outcome,
     votes: ruling.outcome === 'base_missing' ? [] : ruling.votes,
+    ...(ruling.outcome !== 'base_missing' && ruling.votes.length === 0 && { quorum: 'none' }),
     incoming: { ...stateOf(edit), session, sequence, ...(base !== undefined && { base }) },
     ...(ruling.outcome !== 'base_missing' && {
       stored: { ...stateOf(ruling.stored), commitVersion: ruling.stored.commitVersion },
@@ -81,7 +86,7 @@ function entryOf(edit: Edit, ruling: Ruling, trail: AuditState, { region, atMs }
   };
 }
 
-function stateOf({ version, content }: Pick<StoredRecord, 'version' | 'content'>): AuditedState {
+export function stateOf({ version, content }: Pick<StoredRecord, 'version' | 'content'>): AuditedState {
   return content.deleted ? { version, deleted: true } : { version, deleted: false, sha256: content.sha256 };
 }
 

@@ -190,9 +190,13 @@ function failedEarlier(a: ReplicaHealth, b: ReplicaHealth, kind: CallKind): bool
 
 /** A function's own region first, then the serving regions, then the quorum region, which serves nobody else. */
 export function replicaOrder(
-  regions: Readonly<Record<'primary' | 'standby' | 'quorum', string>>,
+  {
+    primary,
+    standby,
+    quorum,
+  }: { readonly primary: string; readonly standby: string; readonly quorum?: string },
   own: string,
 ): readonly string[] {
-  const others = [regions.primary, regions.standby, regions.quorum].filter((region) => region !== own);
-  return [own, ...others];
+  const all = [primary, standby, ...(quorum === undefined ? [] : [quorum])];
+  return [own, ...all.filter((region) => region !== own)];
 }

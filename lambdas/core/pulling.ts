@@ -20,7 +20,8 @@ export interface ShardRead {
 
 /**
  * The pull that a cursor continues, or that starts without one. A cursor from before a restore starts from nothing,
- * as a resync. `expired`: too old, since tombstones it has not seen may be gone.
+ * as a resync. `expired`: too old, since tombstones it has not seen may be gone. `completeMs`: until when the feed is
+ * known to be complete, if that is less than the delay a checkpoint allows for.
  */
 export function beginPull(
   cursor: PullCursor | undefined,
@@ -28,13 +29,20 @@ export function beginPull(
     tenant,
     restoreEpoch,
     nowMs,
-  }: { readonly tenant: string; readonly restoreEpoch: number; readonly nowMs: number },
+    completeMs = nowMs,
+  }: {
+    readonly tenant: string;
+    readonly restoreEpoch: number;
+    readonly nowMs: number;
+    readonly completeMs?: number;
+  },
 ): Pull | 'expired' {
+  const startedMs = Math.min(nowMs, completeMs);
   if (cursor && nowMs - cursor.startedMs > CURSOR_AGE_MS_MAX) return 'expired';
   if (!cursor || cursor.restoreEpoch !== restoreEpoch)
-    return { tenant, restoreEpoch, startedMs: nowMs, checkpoint: START, resync: true, positions: all(START) };
+    return { tenant, restoreEpoch, startedMs, checkpoint: START, resync: true, positions: all(START) };
   if (cursor.positions) return { ...cursor, positions: cursor.positions };
-  return { ...cursor, startedMs: nowMs, resync: false, positions: all(cursor.checkpoint) };
+  return { ...cursor, startedMs, resync: false, positions: all(cursor.checkpoint) };
 }
 
 /** What to read for a page of `limit` rows: an equal share of every shard not yet at its end. */

@@ -21,6 +21,10 @@ export interface StoredRecord {
   readonly content: Content;
   readonly settled: ReadonlyMap<string, Settled>;
   readonly audit: AuditState;
+  /** With eventual replication, by region: the commit version of the last write through its replica that this state came
+   * from; and those of states that were dropped beside it and taken up again. Absent with strong consistency. */
+  readonly through?: ReadonlyMap<string, Version>;
+  readonly takenUp?: readonly Version[];
 }
 
 /** Where a record's audit trail stands. */

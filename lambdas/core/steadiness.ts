@@ -41,6 +41,16 @@ export function freshestAgeMs(beats: readonly Beat[], region: string, nowMs: num
   return ages.length === 0 ? undefined : Math.min(...ages);
 }
 
+/**
+ * Until when a region's feed is complete where replicas only follow each other: the other region's last beat that its
+ * index shows, since what that region wrote before has come too, or is stamped again when it does. Undefined while it
+ * shows none. An isolated region goes on serving what it has, and no checkpoint passes what it lacks.
+ */
+export function completeUntilMs(beats: readonly Beat[], region: string): number | undefined {
+  const others = beats.filter((beat) => beat.region !== region).map(({ atMs }) => atMs);
+  return others.length === 0 ? undefined : Math.min(...others);
+}
+
 /** Whether a pull may trust the feed now: checked at most 60 s ago, and steady for 20 s at that check. */
 export function isSteady(status: FeedStatus | undefined, nowMs: number): boolean {
   return (

@@ -2,24 +2,13 @@
 import { SWEEP_AFTER_RESTORE_MS, TOMBSTONE_AGE_MS_MIN } from '../../protocol/limits.ts';
 import { type Version, versionOf } from '../../protocol/versions.ts';
 import type { Generation } from './admission.ts';
-import { activeRegionOf, type Routing } from './routing.ts';
 
 export type Sweeping =
   | { readonly allowed: true; readonly restoreEpoch: number }
   | { readonly allowed: false; readonly why: string };
 
-/** What is known of who is active and of the table, and where the sweeper runs. */
-export interface SweepScene {
-  readonly routing: Routing | undefined;
-  readonly generation: Generation | undefined;
-  readonly region: string;
-  readonly primaryRegion: string;
-  readonly nowMs: number;
-}
-
-export function sweepingIn({ routing, generation, region, primaryRegion, nowMs }: SweepScene): Sweeping {
-  const active = activeRegionOf(routing, primaryRegion);
-  if (active !== region) return { allowed: false, why: `${active} is active` };
+/** What the table itself has to say; where it may run is the fence's to say. */
+export function sweepingIn(generation: Generation | undefined, nowMs: number): Sweeping {
   if (generation?.status !== 'open') return { allowed: false, why: 'the table is not open' };
   const { restoreEpoch } = generation;
   // A restored tombstone may be all that stands against an edit which clients are about to send again.

@@ -46,6 +46,14 @@ export function poll(
   };
 }
 
+/** Where there are two replicas nobody has a majority: the copy that the edit met decides, if it is whole. */
+export function judgeAlone({ version }: Pick<Edit, 'version'>, stored: StoredRecord, region: string): Poll {
+  if (!isWhole(stored.content))
+    return { votes: [{ region, vote: 'corrupt' }], outcome: 'undecided', moved: false };
+  const outcome = compareVersions(version, stored.version) > 0 ? 'incoming' : 'stored';
+  return { votes: [], outcome, voter: stored };
+}
+
 function voteOf(
   { version }: Pick<Edit, 'version'>,
   commitVersion: StoredRecord['commitVersion'],

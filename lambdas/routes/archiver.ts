@@ -14,7 +14,7 @@ import {
   RecentKeys,
   type StreamedImage,
 } from '../core/archiving.ts';
-import { activeRegionOf } from '../core/routing.ts';
+import { enterJob } from '../fence.ts';
 import { copyPayload, createGapFiller } from '../gaps.ts';
 import type { GenerationCopy } from '../generation.ts';
 import type { Service } from '../service.ts';
@@ -33,7 +33,7 @@ export interface StreamEvent {
 }
 
 export interface ArchiverParts extends Pick<Service, 'place' | 'telemetry' | 'now' | 'random' | 'wait'> {
-  readonly store: Pick<Store, 'routing' | 'trim'>;
+  readonly store: Pick<Store, 'routing' | 'enterJob' | 'trim'>;
   readonly generation: Pick<GenerationCopy, 'current'>;
   readonly audits: AuditRegions;
 }
@@ -56,7 +56,7 @@ interface Delivered extends Archivable {
 
 export function createArchiver(parts: ArchiverParts) {
   const { store, place, generation, telemetry, now, random, wait, audits } = parts;
-  const { region, regions } = place;
+  const { region } = place;
   const recent = new RecentKeys(RECENT_MAX);
   const gaps = createGapFiller({ region, audits, telemetry, recent });
 
@@ -93,10 +93,10 @@ export function createArchiver(parts: ArchiverParts) {
     }
   }
 
-  /** Read once an invocation: trimming where another region is active now does no harm, since each archives for itself. */
-  async function isActive(): Promise<boolean> {
+  /** Asked once an invocation: trimming where another region is active now does no harm, since each archives for itself. */
+  async function mayTrim(): Promise<boolean> {
     try {
-      return activeRegionOf(await store.routing(), regions.primary) === region;
+      return (await enterJob({ store, place, now }, 'trim')).entered;
     } catch (error) {
       telemetry.warn('outboxes stay as they are: who is active cannot be read', { why: String(error) });
       return false;
@@ -124,7 +124,7 @@ export function createArchiver(parts: ArchiverParts) {
   return async (event: StreamEvent): Promise<DynamoDBBatchResponse> => {
     const failed: string[] = [];
     let archived = 0;
-    let active: Promise<boolean> | undefined;
+    let trims: Promise<boolean> | undefined;
 
     async function archiveRecord(images: readonly Delivered[]): Promise<void> {
       for (const image of images) {
@@ -138,8 +138,8 @@ export function createArchiver(parts: ArchiverParts) {
       }
       // An earlier image is stale by its commit version.
       const last = images.at(-1);
-      active ??= isActive();
-      if (last && (await active)) await trim(last);
+      trims ??= mayTrim();
+      if (last && (await trims)) await trim(last);
     }
 
     await eachAtOnce(RECORDS_AT_ONCE, imagesByRecord(event), archiveRecord);

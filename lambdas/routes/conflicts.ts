@@ -109,7 +109,7 @@ async function lostPayload(entry: AuditEntry, { audit }: VotingService): Promise
 }
 
 function conflictOf(
-  { sequence, previous, at, region, outcome, votes, incoming, stored }: AuditEntry,
+  { sequence, previous, at, region, outcome, votes, quorum, incoming, stored, merges }: AuditEntry,
   hash: string,
   lost: string | undefined,
 ): Conflict {
@@ -121,8 +121,10 @@ function conflictOf(
     region,
     outcome,
     votes,
+    ...(quorum && { quorum }),
     incoming,
     ...(stored && { stored }),
+    ...(merges && { merges }),
     ...(lost !== undefined && { lost: JSON.parse(lost) as Json }),
   };
 }

@@ -2,7 +2,8 @@
 // state through the region's own replica, since a dependency that the regions share must not turn both of them red.
 import { HEADERS, type HealthResponse, PATHS } from '../../protocol/messages.ts';
 import { METRICS } from '../../protocol/metrics.ts';
-import { isEvacuated, type Routing } from '../core/routing.ts';
+import type { RoutingState } from '../../protocol/routing.ts';
+import { isEvacuated } from '../core/routing.ts';
 import type { HttpAnswer, Routes } from '../http.ts';
 import { READY_ROUTE } from '../http.ts';
 import type { Service } from '../service.ts';
@@ -18,7 +19,7 @@ export function healthRoutes({
   now,
 }: Pick<Service, 'own' | 'place' | 'telemetry' | 'now'>): Routes {
   /** The last value known, however old; undefined as long as there has never been one. */
-  let routing: Routing | undefined;
+  let routing: RoutingState | undefined;
   let readAt = Number.NEGATIVE_INFINITY;
   let reading: Promise<void> | undefined;
 
@@ -36,7 +37,7 @@ export function healthRoutes({
     return reading;
   }
 
-  async function current(): Promise<Routing | undefined> {
+  async function current(): Promise<RoutingState | undefined> {
     if (now() - readAt < COPY_MS_MAX) return routing;
     await within(WAIT_MS_MAX, refresh()).catch((error) => {
       telemetry.error('the routing state cannot be read; the last known one counts', error);

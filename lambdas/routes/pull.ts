@@ -14,7 +14,8 @@ import {
   type ShardRead,
   sharesOf,
 } from '../core/pulling.ts';
-import { isSteady } from '../core/steadiness.ts';
+import { completeUntilMs, isSteady } from '../core/steadiness.ts';
+import { hasQuorum } from '../env.ts';
 import { type HttpAnswer, type HttpRequest, ProblemError, type Routes } from '../http.ts';
 import { limitOf } from '../paging.ts';
 import type { Service } from '../service.ts';
@@ -30,7 +31,7 @@ export function pullRoutes(service: Service): Routes {
       const { restoreEpoch } = await admitRequest(request, service, { required: true });
       // An index is only as good as its own region's feed: both are asked of one replica, or another's are.
       const answer = await service.atOneReplica((replica, region) =>
-        pullThrough(replica, region, { tenant, restoreEpoch, cursor, limit, request, now: service.now }),
+        pullThrough(replica, region, { tenant, restoreEpoch, cursor, limit, request, service }),
       );
       if (answer) return answer;
       throw new ProblemError(
@@ -47,21 +48,24 @@ interface Asked {
   readonly cursor: PullCursor | undefined;
   readonly limit: number;
   readonly request: HttpRequest;
-  readonly now: Service['now'];
+  readonly service: Pick<Service, 'now' | 'place'>;
 }
 
 /** A page through one region's replica; undefined when that region's feed is not known to be complete. */
 async function pullThrough(
   replica: ReplicaReads,
   region: string,
-  { tenant, restoreEpoch, cursor, limit, request, now }: Asked,
+  { tenant, restoreEpoch, cursor, limit, request, service }: Asked,
 ): Promise<HttpAnswer | undefined> {
   // Before the first read of the feed: what is stamped from here on may not be in it yet.
-  const nowMs = now();
-  const pull = beginPull(cursor, { tenant, restoreEpoch, nowMs });
+  const nowMs = service.now();
+  const strong = hasQuorum(service.place);
+  const completeMs = strong ? nowMs : completeUntilMs(await replica.beats(), region);
+  if (completeMs === undefined) return undefined;
+  const pull = beginPull(cursor, { tenant, restoreEpoch, nowMs, completeMs });
   if (pull === 'expired')
     throw new ProblemError('cursor_expired', 'the cursor is older than 90 days: pull without one');
-  if (!isSteady(await replica.feedStatus(region), now())) return undefined;
+  if (strong && !isSteady(await replica.feedStatus(region), service.now())) return undefined;
   return readPage(pull, limit, request, replica);
 }
 

@@ -3,13 +3,14 @@
 import { FEED_SHARDS } from '../../protocol/limits.ts';
 import { METRICS } from '../../protocol/metrics.ts';
 import { outboxEntries } from '../core/audit.ts';
-import { shardsInTurn, sweepBefore, sweepingIn } from '../core/sweeping.ts';
+import { type Sweeping, shardsInTurn, sweepBefore, sweepingIn } from '../core/sweeping.ts';
+import { enterJob } from '../fence.ts';
 import type { Service } from '../service.ts';
 import type { AuditStore } from '../store/audit-store.ts';
 import type { Store, Tombstone } from '../store/store.ts';
 
 export interface SweeperParts extends Pick<Service, 'place' | 'generation' | 'telemetry' | 'now'> {
-  readonly store: Pick<Store, 'routing' | 'tombstones' | 'sweep' | 'read' | 'trim'>;
+  readonly store: Pick<Store, 'routing' | 'enterJob' | 'tombstones' | 'sweep' | 'read' | 'trim'>;
   readonly audit: Pick<AuditStore, 'archive'>;
 }
 
@@ -19,13 +20,12 @@ const PAGE_TOMBSTONES = 50;
 
 /** Rejects when the table does not answer; what it removed until then is removed. */
 export function createSweeper({ store, place, generation, telemetry, now, audit }: SweeperParts) {
-  const { region, regions } = place;
-
   /** Reads both items anew. */
-  async function judge() {
-    const [routing, current] = await Promise.all([store.routing(), generation.refresh()]);
-    const scene = { routing, generation: current, region, primaryRegion: regions.primary, nowMs: now() };
-    return sweepingIn(scene);
+  async function judge(): Promise<Sweeping> {
+    const sweeping = sweepingIn(await generation.refresh(), now());
+    if (!sweeping.allowed) return sweeping;
+    const entry = await enterJob({ store, place, now }, 'sweep');
+    return entry.entered ? sweeping : { allowed: false, why: entry.why };
   }
 
   /** Asked right before every write, on a copy at most 5 s old (PROTOCOL 8.1). */

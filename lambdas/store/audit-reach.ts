@@ -26,6 +26,7 @@ export function withPeers(own: AuditStore, peers: readonly AuditStore[]): AuditS
     putPayload: (tenant, sha256, payload) => own.putPayload(tenant, sha256, payload),
     payload: (tenant, sha256) => firstOf((store) => store.payload(tenant, sha256)),
     entry: (record, sequence, hash) => firstOf((store) => store.entry(record, sequence, hash)),
+    archiveRouting: (change) => own.archiveRouting(change),
   };
 }
 
@@ -44,5 +45,6 @@ export function onDemand(open: () => Promise<AuditStore>): AuditStore {
     putPayload: async (tenant, sha256, payload) => (await store()).putPayload(tenant, sha256, payload),
     payload: async (tenant, sha256) => (await store()).payload(tenant, sha256),
     entry: async (record, sequence, hash) => (await store()).entry(record, sequence, hash),
+    archiveRouting: async (change) => (await store()).archiveRouting(change),
   };
 }

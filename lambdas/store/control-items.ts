@@ -1,4 +1,4 @@
-// The store's control items: generation, routing, feed status, heartbeats, probes (PROTOCOL 1.4, 6.2, 8.1; DESIGN §4).
+// The store's control items: generation, feed status, heartbeats, probes (PROTOCOL 1.4, 6.2, 8.1).
 import { QueryCommand, type UpdateItemCommandInput } from '@aws-sdk/client-dynamodb';
 import {
   ATTRIBUTES,
@@ -6,7 +6,6 @@ import {
   GENERATION_KEY,
   HEARTBEAT_SHARD,
   heartbeatKey,
-  ROUTING_KEY,
   regionStatusKey,
   writeProbeKey,
 } from '../../protocol/items.ts';
@@ -15,10 +14,7 @@ import { numberOf, textOf } from './record-items.ts';
 import type { Store } from './store.ts';
 import { controlKey, type TableCalls } from './table-calls.ts';
 
-type ControlStore = Pick<
-  Store,
-  'generation' | 'routing' | 'feedStatus' | 'saveFeedStatus' | 'beat' | 'beats' | 'probe'
->;
+type ControlStore = Pick<Store, 'generation' | 'feedStatus' | 'saveFeedStatus' | 'beat' | 'beats' | 'probe'>;
 
 export function controlItems(calls: TableCalls): ControlStore {
   return {
@@ -27,11 +23,6 @@ export function controlItems(calls: TableCalls): ControlStore {
       if (!item) return undefined;
       const status = textOf(item, 'status') === 'open' ? 'open' : 'restoring';
       return { status, restoreEpoch: numberOf(item, 'restoreEpoch') };
-    },
-
-    async routing() {
-      const item = await calls.get(controlKey(ROUTING_KEY));
-      return item && { activeRegion: textOf(item, 'activeRegion'), epoch: numberOf(item, 'epoch') };
     },
 
     async feedStatus(region) {

@@ -25,6 +25,7 @@ import {
   trimOf,
   updateOf,
 } from './record-items.ts';
+import { routingItems } from './routing-items.ts';
 import { type Store, StoreUnavailableError, type WriteOutcome } from './store.ts';
 import { TableCalls } from './table-calls.ts';
 import type { Item, Update } from './update-draft.ts';
@@ -35,6 +36,8 @@ export interface DynamoDBStoreOptions {
   readonly tableName: string;
   /** Clients of every region's endpoint, this one's too, for votes. @default none: there are no copies to ask */
   readonly peers?: ReadonlyMap<string, DynamoDBClient>;
+  /** With eventual replication: the region of this endpoint, which every write then names. @default writes name none */
+  readonly through?: string;
   /** One write. @default 10 s (PROTOCOL 1.3) */
   readonly writeAttemptMs?: number;
   /** One read, of which two are tried. @default 3 s */
@@ -56,6 +59,7 @@ export function createDynamoDBStore({
   client,
   tableName,
   peers = new Map(),
+  through,
   writeAttemptMs = WRITE_ATTEMPT_MS_MAX,
   readAttemptMs = READ_ATTEMPT_MS,
   copyAttemptMs = COPY_ATTEMPT_MS,
@@ -91,10 +95,11 @@ export function createDynamoDBStore({
 
   return {
     ...controlItems(calls),
+    ...routingItems(calls),
 
-    write: (write) => writing(updateOf(write)),
+    write: (write) => writing(updateOf(write, through)),
 
-    decide: (decision) => writing(decisionOf(decision)),
+    decide: (decision) => writing(decisionOf(decision, through)),
 
     copies: (key, isEnough) => readCopies({ peers, tableName, attemptMs: copyAttemptMs }, key, isEnough),
 

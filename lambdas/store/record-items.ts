@@ -8,25 +8,29 @@ import {
   STATE,
   settledAttribute,
   sweepShardOf,
+  throughAttribute,
 } from '../../protocol/items.ts';
 import type { RecordKey } from '../../protocol/names.ts';
 import { asVersion, type Version } from '../../protocol/versions.ts';
+import type { Reconciliation } from '../core/reconciling.ts';
 import { type AuditState, type Content, NO_AUDIT, type Settled, type StoredRecord } from '../core/record.ts';
 import type { DecisionWrite, RecordWrite, Tombstone } from './store.ts';
 import { type Item, type Update, UpdateDraft } from './update-draft.ts';
 
 const SETTLED_PREFIX = settledAttribute('');
+const THROUGH_PREFIX = throughAttribute('');
 
 export function itemKey(key: RecordKey): Item {
   return { [ATTRIBUTES.pk]: { S: recordPk(key) }, [ATTRIBUTES.sk]: { S: STATE } };
 }
 
-/** The one `UpdateItem` of PROTOCOL 3.1. */
-export function updateOf(write: RecordWrite): Update {
+/** The one `UpdateItem` of PROTOCOL 3.1. `through`: the region whose replica it goes to, where others only follow. */
+export function updateOf(write: RecordWrite, through?: string): Update {
   const { key, version, content, base, commitVersion, settles, forget, audit } = write;
   const draft = new UpdateDraft(itemKey(key));
   setState(draft, { version, content });
   setCommit(draft, key, commitVersion, content.deleted);
+  setThrough(draft, through, commitVersion);
   if (audit) setAudit(draft, audit);
   if (settles) setSettled(draft, settles);
 
@@ -52,15 +56,31 @@ export function updateOf(write: RecordWrite): Update {
 }
 
 /** PROTOCOL 4.2: nothing but the commit version is asked for, since it changes with everything that was voted on. */
-export function decisionOf(decision: DecisionWrite): Update {
+export function decisionOf(decision: DecisionWrite, through?: string): Update {
   const { key, decidedOn, commitVersion, winner, deleted, settles, audit, forget } = decision;
   const draft = new UpdateDraft(itemKey(key));
   if (winner) setState(draft, winner);
   setCommit(draft, key, commitVersion, deleted);
+  setThrough(draft, through, commitVersion);
   setAudit(draft, audit);
   setSettled(draft, settles);
   requireCommit(draft, decidedOn);
   draft.remove(...forget.map(settledAttribute));
+  return draft.build();
+}
+
+/** The whole state in one write, over exactly the one it was made for. */
+export function reconciliationOf(reconciliation: Reconciliation): Update {
+  const { key, over, version, content, commitVersion, settled, through, takenUp, audit } = reconciliation;
+  const draft = new UpdateDraft(itemKey(key));
+  setState(draft, { version, content });
+  setCommit(draft, key, commitVersion, content.deleted);
+  for (const [region, commit] of through) setThrough(draft, region, commit);
+  if (takenUp.length > 0) draft.set(ATTRIBUTES.takenUp, { L: takenUp.map((commit) => ({ S: commit })) });
+  for (const [session, { sequence, atMs }] of settled) setSettled(draft, { session, sequence, atMs });
+  if (audit) setAudit(draft, audit);
+  if (over === undefined) draft.require(`attribute_not_exists(${draft.name(ATTRIBUTES.pk)})`);
+  else requireCommit(draft, over);
   return draft.build();
 }
 
@@ -135,25 +155,35 @@ function setSettled(
   draft.set(settledAttribute(session), { M: { s: { N: String(sequence) }, t: { N: String(atMs) } } });
 }
 
+function setThrough(draft: UpdateDraft, region: string | undefined, commitVersion: Version): void {
+  if (region !== undefined) draft.set(throughAttribute(region), { S: commitVersion });
+}
+
 function requireCommit(draft: UpdateDraft, commitVersion: Version): void {
   draft.require(`${draft.name(ATTRIBUTES.commitVersion)} = ${draft.value({ S: commitVersion })}`);
 }
 
 export function recordOf(item: Item): StoredRecord {
   const settled = new Map<string, Settled>();
+  const through = new Map<string, Version>();
   for (const [name, value] of Object.entries(item)) {
+    if (name.startsWith(THROUGH_PREFIX))
+      through.set(name.slice(THROUGH_PREFIX.length), asVersion(textOf(item, name)));
     if (!name.startsWith(SETTLED_PREFIX)) continue;
     settled.set(name.slice(SETTLED_PREFIX.length), {
       sequence: Number(value.M?.['s']?.N),
       atMs: Number(value.M?.['t']?.N),
     });
   }
+  const takenUp = item[ATTRIBUTES.takenUp]?.L;
   return {
     version: asVersion(textOf(item, ATTRIBUTES.version)),
     commitVersion: asVersion(textOf(item, ATTRIBUTES.commitVersion)),
     content: contentOf(item),
     settled,
     audit: auditOf(item),
+    ...(through.size > 0 && { through }),
+    ...(takenUp && { takenUp: takenUp.map(({ S }) => asVersion(String(S))) }),
   };
 }
 

@@ -45,7 +45,7 @@ export interface ReplicatedStoreOptions {
 }
 
 /** What a page of a feed is read with. */
-export type ReplicaReads = Pick<Store, 'read' | 'readMany' | 'feed' | 'feedStatus'>;
+export type ReplicaReads = Pick<Store, 'read' | 'readMany' | 'feed' | 'feedStatus' | 'beats'>;
 
 /**
  * Runs `read` on one region's replica, the first that works: every call within it goes there, index reads included.
@@ -173,6 +173,7 @@ export function createReplicatedStore({
       readMany: (keys, bytesMax) => call(at, 'reads', 'bulky', (store) => store.readMany(keys, bytesMax)),
       feed: (query) => call(at, 'reads', 'index', (store) => store.feed(query)),
       feedStatus: (region) => call(at, 'reads', 'plain', (store) => store.feedStatus(region)),
+      beats: () => call(at, 'reads', 'index', (store) => store.beats()),
     }),
   );
 

@@ -10,6 +10,8 @@ import {
 } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { auditKey, losingPayloadKey } from '../../protocol/audit.ts';
+import { routingChangeKey } from '../../protocol/routing.ts';
+import { sha256Of } from '../core/canonical.ts';
 import type { AuditStore } from './audit-store.ts';
 import { StoreUnavailableError } from './store.ts';
 
@@ -92,6 +94,10 @@ export function createS3AuditStore({
       put(losingPayloadKey(tenant, sha256), sha256, payload, 'application/json'),
     payload: (tenant, sha256) => get(losingPayloadKey(tenant, sha256)),
     entry: (record, sequence, hash) => get(auditKey(record, sequence, hash)),
+    async archiveRouting(change) {
+      const text = JSON.stringify(change);
+      await put(routingChangeKey(change), sha256Of(text), text, 'application/json');
+    },
   };
 }
 

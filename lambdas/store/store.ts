@@ -2,10 +2,10 @@
 // engine behind it to these words.
 import { EdenFieldError } from '../../protocol/errors.ts';
 import type { RecordKey } from '../../protocol/names.ts';
+import type { ObserverReport, RoutingState } from '../../protocol/routing.ts';
 import type { Version } from '../../protocol/versions.ts';
 import type { Generation } from '../core/admission.ts';
 import type { AuditState, Content, Copy, StoredRecord } from '../core/record.ts';
-import type { Routing } from '../core/routing.ts';
 import type { Beat, FeedStatus } from '../core/steadiness.ts';
 
 /** One conditional write of a record: payload, version and settled sequence land together, or not at all. */
@@ -102,7 +102,23 @@ export interface Store {
   /** Through this region's index: eventually consistent. */
   feed(query: FeedQuery): Promise<FeedPage>;
   generation(): Promise<Generation | undefined>;
-  routing(): Promise<Routing | undefined>;
+  /** @throws {DamagedItemError} what is stored is no routing state */
+  routing(): Promise<RoutingState | undefined>;
+  /** Returns false, and writes nothing, when the stored epoch is not `previous`'s any more, or there is an item where
+   * `previous` is undefined. `next` is made by `nextRouting`. */
+  changeRouting(previous: RoutingState | undefined, next: RoutingState): Promise<boolean>;
+  /** Those that exist, in the regions' order.
+   * @throws {DamagedItemError} */
+  observerReports(regions: readonly string[]): Promise<readonly ObserverReport[]>;
+  /** Returns false, and writes nothing, when the stored report is of the same slot or a later one; unless that is so far
+   * ahead that a clock must have stepped. */
+  saveObserverReport(report: ObserverReport): Promise<boolean>;
+  /** Records under which epoch a job that must run once begins. Returns false, and writes nothing, when it began under a
+   * later one before. */
+  enterJob(
+    job: string,
+    entry: { readonly epoch: number; readonly region: string; readonly at: number },
+  ): Promise<boolean>;
   feedStatus(region: string): Promise<FeedStatus | undefined>;
   /** Returns false, and writes nothing, when the stored status is not `previous` any more. */
   saveFeedStatus(region: string, status: FeedStatus, previous: FeedStatus | undefined): Promise<boolean>;

@@ -37,7 +37,10 @@ export interface ApiProps {
   readonly removalPolicy: RemovalPolicy;
 }
 
-type ApiFunction = Exclude<FunctionName, 'authorizer' | 'observer' | 'archiver' | 'sweeper' | 'pretraffic'>;
+type ApiFunction = Exclude<
+  FunctionName,
+  'authorizer' | 'observer' | 'archiver' | 'reconciler' | 'sweeper' | 'pretraffic'
+>;
 
 interface Route {
   readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';

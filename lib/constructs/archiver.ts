@@ -1,11 +1,13 @@
 // The archiver of a Region: reads its own replica's stream into its own audit bucket, so that no Region's archive
-// depends on another's (PROTOCOL 4.3).
+// depends on another's (PROTOCOL 4.3). Where two replicas follow each other the reconciler stands in its place, which
+// archives first: a global table's stream should have one reader.
+// https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 import { Duration, type RemovalPolicy } from 'aws-cdk-lib';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { EventSourceMapping, FilterCriteria, FilterRule, StartingPosition } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import type { Config, Role } from '../../config/config.ts';
-import { ATTRIBUTES } from '../../protocol/items.ts';
+import { ATTRIBUTES, RECORD_PK_PREFIX } from '../../protocol/items.ts';
 import { LiveAlias } from './live-alias.ts';
 import { ReplicaStream } from './replica-stream.ts';
 import { ServiceFunction } from './service-function.ts';
@@ -24,19 +26,26 @@ const BATCH_RECORDS = 100;
 /** Batches of one shard at once, by key: one that waits for another Region's bucket does not hold up the others. */
 const BATCHES_AT_ONCE = 2;
 
+/** `exists` looks at leaves only, so the path goes down to a list element's text:
+ * https://docs.aws.amazon.com/lambda/latest/dg/with-ddb-filtering.html#filtering-ddb-exists */
+const WITH_OUTBOX = { NewImage: { [ATTRIBUTES.outbox]: { L: { S: FilterRule.exists() } } } };
+/** Any change may be one that replication made wrongly, a removal too. */
+const OF_RECORDS = { Keys: { [ATTRIBUTES.pk]: { S: FilterRule.beginsWith(RECORD_PK_PREFIX) } } };
+
 export class Archiver extends Construct {
   constructor(scope: Construct, id: string, props: ArchiverProps) {
     super(scope, id);
     const { config, role, key, keyId, removalPolicy } = props;
-    const archiver = new ServiceFunction(this, 'Archiver', {
+    const strong = config.consistency === 'strong';
+    const reader = new ServiceFunction(this, strong ? 'Archiver' : 'Reconciler', {
       config,
       role,
-      name: 'archiver',
+      name: strong ? 'archiver' : 'reconciler',
       key,
       keyId,
       removalPolicy,
     });
-    const { callee } = new LiveAlias(this, 'Live', { of: archiver });
+    const { callee } = new LiveAlias(this, 'Live', { of: reader });
     const { streamArn } = new ReplicaStream(this, 'Stream', { config, key, removalPolicy });
     new EventSourceMapping(this, 'Mapping', {
       target: callee,
@@ -52,13 +61,7 @@ export class Archiver extends Construct {
       // https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html
       reportBatchItemFailures: true,
       bisectBatchOnError: true,
-      // `exists` looks at leaves only, so the path goes down to a list element's text:
-      // https://docs.aws.amazon.com/lambda/latest/dg/with-ddb-filtering.html#filtering-ddb-exists
-      filters: [
-        FilterCriteria.filter({
-          dynamodb: { NewImage: { [ATTRIBUTES.outbox]: { L: { S: FilterRule.exists() } } } },
-        }),
-      ],
+      filters: [FilterCriteria.filter({ dynamodb: strong ? WITH_OUTBOX : OF_RECORDS })],
     });
   }
 }

@@ -2,9 +2,9 @@
 // for, and the use of the key that those calls make through S3.
 import { ArnFormat, type Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
-import type { Config } from '../../config/config.ts';
-import { ROLES } from '../../config/config.ts';
+import { type Config, regionsOf } from '../../config/config.ts';
 import { ENTRIES_PREFIX, LOSING_PAYLOADS_PREFIX } from '../../protocol/audit.ts';
+import { ROUTING_CHANGES_PREFIX } from '../../protocol/routing.ts';
 import type { AuditNeeds, ObjectAction } from '../functions.ts';
 import { bucketName } from '../names.ts';
 import { keyArnIn } from './regional-key.ts';
@@ -17,9 +17,9 @@ const KEY_ACTION: Readonly<Record<ObjectAction, string>> = {
 };
 
 /** Name of the audit bucket of every Region, by Region. */
-export function auditBuckets(stack: Stack, { stage, regions }: Config): Readonly<Record<string, string>> {
+export function auditBuckets(stack: Stack, config: Config): Readonly<Record<string, string>> {
   return Object.fromEntries(
-    ROLES.map((role) => [regions[role], bucketName(stage, 'audit', regions[role], stack.account)]),
+    regionsOf(config).map((region) => [region, bucketName(config.stage, 'audit', region, stack.account)]),
   );
 }
 
@@ -27,10 +27,10 @@ export function auditStatements(
   stack: Stack,
   config: Config,
   keyId: string,
-  { entries, payloads = [], peers }: AuditNeeds,
+  { entries = [], payloads = [], routing = [], peers }: AuditNeeds,
 ): readonly PolicyStatement[] {
   const own = stack.region;
-  const others = peers ? ROLES.map((role) => config.regions[role]).filter((region) => region !== own) : [];
+  const others = peers ? regionsOf(config).filter((region) => region !== own) : [];
   const buckets = auditBuckets(stack, config);
   const arnIn = (region: string, path?: string) =>
     stack.formatArn({
@@ -63,10 +63,13 @@ export function auditStatements(
       },
     });
 
-  const ownActions = [...new Set([...entries, ...payloads])];
+  const onOwn = (sid: string, actions: readonly ObjectAction[], part: string) =>
+    actions.length > 0 ? [onObjects(sid, actions, [own], part)] : [];
+  const ownActions = [...new Set([...entries, ...payloads, ...routing])];
   const statements = [
-    onObjects('AuditEntries', entries, [own], ENTRIES_PREFIX),
-    ...(payloads.length > 0 ? [onObjects('LosingPayloads', payloads, [own], LOSING_PAYLOADS_PREFIX)] : []),
+    ...onOwn('AuditEntries', entries, ENTRIES_PREFIX),
+    ...onOwn('LosingPayloads', payloads, LOSING_PAYLOADS_PREFIX),
+    ...onOwn('RoutingChanges', routing, ROUTING_CHANGES_PREFIX),
     useKey('AuditKey', ownActions, [own]),
   ];
   if (others.length > 0)

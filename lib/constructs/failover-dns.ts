@@ -1,15 +1,16 @@
 // The slower, second path of failover, for clients that know one name only (ADR 0001). The primary's record is served
 // while the primary answers AND nobody has evacuated it; the standby's takes over when either stops being so. Nothing
 // here is called during a failover: Route 53 watches by itself.
-import { ArnFormat, Duration, Stack } from 'aws-cdk-lib';
-import { Alarm, ComparisonOperator, Metric, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
+import { Alarm, ComparisonOperator, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import { CfnHealthCheck, CfnRecordSet } from 'aws-cdk-lib/aws-route53';
-import { Topic } from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
 import { type Config, regionalName } from '../../config/config.ts';
 import { PATHS } from '../../protocol/messages.ts';
-import { evacuatedAlarmName, originName, projectName, topicName } from '../names.ts';
+import { METRICS } from '../../protocol/metrics.ts';
+import { evacuatedAlarmName, originName, projectName } from '../names.ts';
+import { observerMetric } from './observer.ts';
+import { onCallTopic } from './on-call-topics.ts';
 
 export interface FailoverDnsProps {
   readonly config: Config;
@@ -69,14 +70,9 @@ export class FailoverDns extends Construct {
     const alarm = new Alarm(this, 'Evacuated', {
       alarmName,
       alarmDescription:
-        'The primary Region is evacuated: DNS sends everybody to the standby until an operator fails back',
-      metric: new Metric({
-        namespace: 'EdenField',
-        metricName: 'evacuated',
-        dimensionsMap: { Stage: stage, Region: regions.standby, Service: 'observer' },
-        statistic: Stats.MAXIMUM,
-        period: Duration.minutes(1),
-      }),
+        'The primary Region is evacuated: DNS sends everybody to the standby until an operator fails back. ' +
+        'Runbook: docs/OPERATING.md#lost-region',
+      metric: observerMetric(METRICS.evacuated, { stage, region: regions.standby }),
       threshold: 1,
       comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
       evaluationPeriods: 1,
@@ -84,7 +80,7 @@ export class FailoverDns extends Construct {
       // A silent observer neither evacuates nor brings back: the latch holds.
       treatMissingData: TreatMissingData.IGNORE,
     });
-    alarm.addAlarmAction(new SnsAction(this.incidents(stage)));
+    alarm.addAlarmAction(new SnsAction(onCallTopic(this, 'Incidents', { stage, severity: 'incident' })));
     const check = new CfnHealthCheck(this, 'NotEvacuated', {
       healthCheckConfig: {
         type: 'CLOUDWATCH_METRIC',
@@ -98,15 +94,6 @@ export class FailoverDns extends Construct {
     });
     check.node.addDependency(alarm);
     return check;
-  }
-
-  private incidents(stage: string) {
-    const topicArn = Stack.of(this).formatArn({
-      service: 'sns',
-      resource: topicName(stage, 'incident'),
-      arnFormat: ArnFormat.NO_RESOURCE_NAME,
-    });
-    return Topic.fromTopicArn(this, 'Incidents', topicArn);
   }
 
   private record(

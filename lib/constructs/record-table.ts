@@ -1,5 +1,6 @@
 // The one table: three strongly consistent replicas, of which two are a majority (ADR 0007). What multi-Region strong
-// consistency forbids and CDK does not check is refused here, at synth.
+// consistency forbids and CDK does not check is refused here, at synth. Where it cannot be had, two replicas that
+// follow each other, with what docs/GOVCLOUD.md says is lost by that.
 import { Aspects, type IAspect, type RemovalPolicy, Stack, Token } from 'aws-cdk-lib';
 import {
   AttributeType,
@@ -21,10 +22,12 @@ export interface RecordTableProps {
   readonly tableName: string;
   /** The copy of the key in this stack's Region. */
   readonly key: IKey;
-  /** The multi-Region key's id, the same in all three Regions. */
+  /** The multi-Region key's id, the same in every Region. */
   readonly keyId: string;
-  /** Two besides the stack's own Region: three copies, so that two are a majority. */
-  readonly replicaRegions: readonly [string, string];
+  /** Besides the stack's own Region. Strong: two, so that two of three copies are a majority. Eventual: one. */
+  readonly replicaRegions: readonly string[];
+  /** @default 'strong' */
+  readonly consistency?: 'strong' | 'eventual';
   readonly removalPolicy: RemovalPolicy;
   /** Whether each replica refuses to be deleted. */
   readonly deletionProtection: boolean;
@@ -32,16 +35,20 @@ export interface RecordTableProps {
 
 /** The most DynamoDB keeps: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/PointInTimeRecovery.html */
 const POINT_IN_TIME_DAYS = 35;
+/** A third would follow like the second, and decide nothing. */
+const EVENTUAL_COPIES = 2;
 
 export class RecordTable extends Construct {
   constructor(scope: Construct, id: string, props: RecordTableProps) {
     super(scope, id);
     const { tableName, key, keyId, replicaRegions, removalPolicy, deletionProtection } = props;
+    const { consistency = 'strong' } = props;
+    const strong = consistency === 'strong';
     const stack = Stack.of(this);
-    if (new Set([stack.region, ...replicaRegions]).size !== REPLICATION.copies)
-      throw new Error(
-        `${this.node.path}: expected ${REPLICATION.copies} different Regions, got ${[stack.region, ...replicaRegions].join(', ')}`,
-      );
+    const regions = [stack.region, ...replicaRegions];
+    const copies = strong ? REPLICATION.copies : EVENTUAL_COPIES;
+    if (regions.length !== copies || new Set(regions).size !== copies)
+      throw new Error(`${this.node.path}: expected ${copies} different Regions, got ${regions.join(', ')}`);
     // The replica keys' ARNs differ in the Region only, so that no value has to cross Regions.
     const replicaKeyArns = Object.fromEntries(
       replicaRegions.map((region) => [region, keyArnIn(stack, region, keyId)]),
@@ -66,10 +73,10 @@ export class RecordTable extends Construct {
           projectionType: ProjectionType.KEYS_ONLY,
         },
       ],
-      multiRegionConsistency: MultiRegionConsistency.STRONG,
+      multiRegionConsistency: strong ? MultiRegionConsistency.STRONG : MultiRegionConsistency.EVENTUAL,
       replicas: replicaRegions.map((region) => ({ region })),
       encryption: TableEncryptionV2.customerManagedKey(key, replicaKeyArns),
-      // No ceiling: one would turn a burst, or the replay after a restore, into refused writes in all three Regions.
+      // No ceiling: one would turn a burst, or the replay after a restore, into refused writes in every Region.
       // API Gateway's throttle is what bounds the cost.
       billing: Billing.onDemand(),
       pointInTimeRecoverySpecification: {
@@ -81,7 +88,7 @@ export class RecordTable extends Construct {
       dynamoStream: StreamViewType.NEW_AND_OLD_IMAGES,
       removalPolicy,
     });
-    Aspects.of(this).add(new StrongConsistencyRules());
+    if (strong) Aspects.of(this).add(new StrongConsistencyRules());
   }
 }
 

@@ -19,6 +19,8 @@ export interface ScheduledFunctionProps {
   readonly name: 'observer' | 'sweeper';
   readonly key: IKey;
   readonly keyId: string;
+  /** Beside what every function gets. @default nothing */
+  readonly environment?: Readonly<Record<string, string>>;
   readonly removalPolicy: RemovalPolicy;
 }
 
@@ -30,8 +32,8 @@ const EVERY = {
 export class ScheduledFunction extends Construct {
   constructor(scope: Construct, id: string, props: ScheduledFunctionProps) {
     super(scope, id);
-    const { config, role, name, key, keyId, removalPolicy } = props;
-    const scheduled = new ServiceFunction(this, id, { config, role, name, key, keyId, removalPolicy });
+    const { config, name } = props;
+    const scheduled = new ServiceFunction(this, id, props);
     const { alias, callee } = new LiveAlias(this, 'Live', { of: scheduled });
     const { every, does } = FUNCTIONS[name].schedule;
     const { id: scheduleId, rate } = EVERY[every];

@@ -2,8 +2,7 @@
 // the key that those calls make through DynamoDB.
 import type { Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
-import type { Config } from '../../config/config.ts';
-import { ROLES } from '../../config/config.ts';
+import { type Config, regionsOf } from '../../config/config.ts';
 import { FEED_INDEX, TOMBSTONE_INDEX } from '../../protocol/items.ts';
 import type { TableNeeds } from '../functions.ts';
 import { tableName } from '../names.ts';
@@ -18,8 +17,8 @@ const KEY_ACTIONS = {
 };
 
 export function tableStatements(stack: Stack, config: Config, keyId: string, needs: TableNeeds) {
-  const { stage, regions } = config;
-  const inRegions = needs.everyRegion ? ROLES.map((role) => regions[role]) : [stack.region];
+  const { stage } = config;
+  const inRegions = needs.everyRegion ? regionsOf(config) : [stack.region];
   const tables = inRegions.map((region) =>
     stack.formatArn({ service: 'dynamodb', region, resource: 'table', resourceName: tableName(stage) }),
   );

@@ -1,5 +1,6 @@
-// The table, and nothing else: one stack owns all three replicas, since a second owner could delete them.
+// The table, and nothing else: one stack owns all of its replicas, since a second owner could delete them.
 import type { Construct } from 'constructs';
+import { regionsOf } from '../../config/config.ts';
 import { RecordTable } from '../constructs/record-table.ts';
 import { tableName } from '../names.ts';
 import { EdenStack, type EdenStackProps } from './eden-stack.ts';
@@ -12,13 +13,16 @@ export interface DataStackProps extends EdenStackProps {
 export class DataStack extends EdenStack {
   constructor(scope: Construct, props: DataStackProps) {
     const { config, foundation } = props;
-    super(scope, 'data', 'primary', 'the table with its three replicas', config);
-    const { stage, regions, retainData } = config;
+    const { stage, regions, consistency, retainData } = config;
+    const [, ...replicaRegions] = regionsOf(config);
+    const what = regions.quorum === undefined ? 'two' : 'three';
+    super(scope, 'data', 'primary', `the table with its ${what} replicas`, config);
     new RecordTable(this, 'Records', {
       tableName: tableName(stage),
       key: foundation.key,
       keyId: foundation.keyId,
-      replicaRegions: [regions.standby, regions.quorum],
+      replicaRegions,
+      consistency,
       removalPolicy: this.removalPolicy,
       deletionProtection: retainData,
     });

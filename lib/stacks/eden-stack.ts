@@ -2,7 +2,7 @@
 // refuses to be deleted.
 import { RemovalPolicy, Stack } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
-import type { Config, Role } from '../../config/config.ts';
+import { type Config, type Role, regionOf } from '../../config/config.ts';
 import { type Layer, stackName } from '../names.ts';
 
 export interface EdenStackProps {
@@ -15,9 +15,9 @@ export abstract class EdenStack extends Stack {
   readonly removalPolicy: RemovalPolicy;
 
   protected constructor(scope: Construct, layer: Layer, role: Role, what: string, config: Config) {
-    const { stage, account, regions, retainData } = config;
+    const { stage, account, retainData } = config;
     super(scope, stackName(stage, layer), {
-      env: { region: regions[role], ...(account === undefined ? {} : { account }) },
+      env: { region: regionOf(config, role), ...(account === undefined ? {} : { account }) },
       description: `Eden Field ${stage}: ${what}`,
       terminationProtection: retainData,
       // Only the multi-Region key's ARN crosses (ADR 0010); a stack without such a value gets nothing from this.

@@ -3,7 +3,7 @@
 // could say, the observers and the `evacuated` alarm of the traffic stack say already.
 import type { Construct } from 'constructs';
 import { Archiver } from '../constructs/archiver.ts';
-import { ScheduledFunction } from '../constructs/scheduled-function.ts';
+import { Observer } from '../constructs/observer.ts';
 import { EdenStack, type EdenStackProps } from './eden-stack.ts';
 import type { FoundationStack } from './foundation.ts';
 
@@ -23,7 +23,7 @@ export class QuorumStack extends EdenStack {
     );
     const { key, keyId } = foundation;
     const shared = { config, role: 'quorum', key, keyId, removalPolicy: this.removalPolicy } as const;
-    new ScheduledFunction(this, 'Observer', { ...shared, name: 'observer' });
+    new Observer(this, 'Observer', shared);
     new Archiver(this, 'Archiver', shared);
   }
 }

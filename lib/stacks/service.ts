@@ -18,6 +18,7 @@ import { Api } from '../constructs/api.ts';
 import { Archiver } from '../constructs/archiver.ts';
 import { CanaryRelease } from '../constructs/canary-release.ts';
 import { LiveAlias, type WarmCapacity } from '../constructs/live-alias.ts';
+import { Observer } from '../constructs/observer.ts';
 import { RegionalDomain } from '../constructs/regional-domain.ts';
 import { ScheduledFunction } from '../constructs/scheduled-function.ts';
 import { ServiceFunction } from '../constructs/service-function.ts';
@@ -86,7 +87,7 @@ export class ServiceStack extends EdenStack {
     for (const name of CANARY_FUNCTIONS)
       new CanaryRelease(this, `${name}-release`, { ...shared, ...deployed[name], application, alarms });
 
-    new ScheduledFunction(this, 'Observer', { ...shared, name: 'observer' });
+    new Observer(this, 'Observer', shared);
     new Archiver(this, 'Archiver', shared);
     new ScheduledFunction(this, 'Sweeper', { ...shared, name: 'sweeper' });
   }

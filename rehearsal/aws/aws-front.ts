@@ -107,7 +107,10 @@ async function serve(
       return;
     }
     const { method = 'GET', url = '/', headers } = request;
-    const answer = await answerTo(options, { method, url, headers, body }, gone.signal);
+    const way = REACH.exec(url);
+    const answer = way
+      ? await reach(options, { from: way[1] ?? '', to: way[2] ?? '' }, gone.signal)
+      : await answerTo(options, { method, url, headers, body }, gone.signal);
     if (answer) send(response, answer);
     else response.destroy();
   } catch (error) {
@@ -116,12 +119,43 @@ async function serve(
   }
 }
 
+/** How somebody in one region sees whether another's public endpoint answers, signed by nobody. */
+const REACH = /^\/reach\/([^/]+)\/([^/]+)$/;
+
+/** As DynamoDB's endpoints answer a plain GET: an observer's control probe. Undefined as for {@link answerTo}. */
+async function reach(
+  options: AwsFrontOptions,
+  { from, to }: { readonly from: string; readonly to: string },
+  gone: AbortSignal,
+): Promise<Answer | undefined> {
+  const regions = new Set([...options.callers.values()].map(({ region }) => region));
+  const unknown = [from, to].find((region) => !regions.has(region));
+  if (unknown !== undefined)
+    return { status: 404, contentType: 'text/plain', body: `there is no region ${unknown} here` };
+  if (!(await crosses(options, from, to, gone))) return undefined;
+  const answer = { status: 200, contentType: 'text/plain', body: `healthy: dynamodb.${to}` };
+  return (await crosses(options, to, from, gone)) ? answer : undefined;
+}
+
+/** Waits until something sent from one region has arrived in another; false when it never does. */
+async function crosses(
+  { links, hangMs = 30_000 }: AwsFrontOptions,
+  from: string,
+  to: string,
+  gone: AbortSignal,
+): Promise<boolean> {
+  const open = await links.until(() => links.reaches(from, to) || undefined, hangMs, gone);
+  if (open) await links.travel(from, to);
+  return open === true && !gone.aborted;
+}
+
 /** Undefined when the request, or its answer, never gets through. */
 async function answerTo(
-  { services, callers, links, hangMs = 30_000 }: AwsFrontOptions,
+  options: AwsFrontOptions,
   request: SignedRequest,
   gone: AbortSignal,
 ): Promise<Answer | undefined> {
+  const { services, callers } = options;
   const claim = claimOf(request);
   const service = services.get(claim.service);
   if (!service) {
@@ -134,15 +168,10 @@ async function answerTo(
   }
   const caller = callerOf(callers, claim, request);
   if (caller instanceof ServiceError) return service.refuse(caller);
-  const crosses = async (from: string, to: string) => {
-    const open = await links.until(() => links.reaches(from, to) || undefined, hangMs, gone);
-    if (open) await links.travel(from, to);
-    return open === true && !gone.aborted;
-  };
-  if (!(await crosses(caller.region, claim.region))) return undefined;
+  if (!(await crosses(options, caller.region, claim.region, gone))) return undefined;
   const target = String(request.headers['x-amz-target'] ?? '');
   const answer = await attempt(service, { target, request, region: claim.region, caller });
-  return (await crosses(claim.region, caller.region)) ? answer : undefined;
+  return (await crosses(options, claim.region, caller.region, gone)) ? answer : undefined;
 }
 
 async function attempt(service: Service, call: ServiceCall): Promise<Answer> {

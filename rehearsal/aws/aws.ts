@@ -11,7 +11,7 @@ import {
   openAwsFront,
   type Service,
 } from './aws-front.ts';
-import { credentialsOf, OPERATOR } from './credentials.ts';
+import { credentialsOf, OPERATOR, OUTSIDE } from './credentials.ts';
 import { checkDeploymentCalls } from './deployment-calls.ts';
 import { DynamoDb, type DynamoDbCall, type EncryptedTable } from './dynamodb/dynamodb.ts';
 import { readGlobalTable } from './dynamodb/global-table.ts';
@@ -157,15 +157,15 @@ function servicesOf(account: string, { tables, iam, kms, s3 }: Parts): ReadonlyM
   return services;
 }
 
-/** Every role and the operator, in every region of the deployment, by access key id. */
+/** Every role and the operator, in every region of the deployment and outside of all, by access key id. */
 function callersOf(
   { resources }: AwsOptions['deployment'],
   roleArns: readonly string[],
 ): Map<string, Caller> {
-  const regions = new Set(resources.map(({ region }) => region));
+  const places = new Set([OUTSIDE, ...resources.map(({ region }) => region)]);
   return new Map(
     [OPERATOR, ...roleArns].flatMap((principalArn) =>
-      [...regions].map((region) => {
+      [...places].map((region) => {
         const { accessKeyId, secretAccessKey } = credentialsOf(principalArn, region);
         return [accessKeyId, { principalArn, region, secretAccessKey }] as const;
       }),

@@ -1,5 +1,8 @@
-// The console's page: draws each second's state, and sends what its buttons ask for. Everything that comes from the
-// server is put in as text, never as markup.
+// The console's page: draws each second's state, and sends what its buttons ask for. The server puts this and the files
+// it imports into the page as one script.
+import { $, count, duration, element, milliseconds, moment, pill, row } from './elements.js';
+import { changeInWords, drawRouting, voteInWords } from './routing.js';
+
 const SECONDS = 120;
 const TONES = {
   running: 'good',
@@ -7,15 +10,18 @@ const TONES = {
   frozen: 'bad',
   isolated: 'bad',
   partitioned: 'bad',
+  gray: 'bad',
+  out: 'bad',
   dead: 'bad',
 };
-const SIGNS = { good: '●', warn: '◆', bad: '■', muted: '○' };
 /** What each does, for whoever hovers over its button. */
 const FAULTS = {
   kill: 'Its processes end at once, and its copy of the data is gone with them',
+  outage: 'A data centre without power: all of it is gone, and nothing answers, not even to refuse',
   freeze: 'Its processes stop: connections stay open and silent',
   isolate: 'It runs, but nothing passes between it and anyone',
   partition: 'Clients reach it, but nothing passes between it and the other regions',
+  gray: 'Its health answers, and all other work fails',
   revive: 'Ends what was done to it',
 };
 const COLORS = { primary: 'var(--primary)', standby: 'var(--standby)', quorum: 'var(--quorum)' };
@@ -23,47 +29,14 @@ const COLORS = { primary: 'var(--primary)', standby: 'var(--standby)', quorum: '
 let history = [];
 let state;
 
-const $ = (id) => document.getElementById(id);
-
-/** An element with attributes and children; strings become text. */
-function element(tag, attributes = {}, ...children) {
-  const svg = ['svg', 'path', 'rect', 'line'].includes(tag);
-  const made = svg
-    ? document.createElementNS('http://www.w3.org/2000/svg', tag)
-    : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-}
-
-function pill(text, tone) {
-  const sign = tone === 'active' ? '▲' : SIGNS[tone];
-  return element(
-    'span',
-    { class: 'pill', 'data-tone': tone },
-    element('span', { 'aria-hidden': 'true' }, sign),
-    text,
-  );
-}
-
-const clock = (at) => new Date(at).toLocaleTimeString('en-GB');
-const count = (number) => (Math.round(number * 10) / 10).toLocaleString('en');
-const milliseconds = (number) => `${Math.round(number).toLocaleString('en')} ms`;
-
-function ago(since) {
-  const seconds = Math.max(0, Math.round((state.at - since) / 1000));
-  if (seconds < 60) return `${seconds} s`;
-  const minutes = Math.floor(seconds / 60);
-  return minutes < 60
-    ? `${minutes} min ${seconds % 60} s`
-    : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-}
+const ago = (since) => duration(state.at - since);
 
 /** Which faults make sense; the server has the last word. */
-function sensible(condition, fault) {
-  if (fault === 'revive') return condition !== 'running' && condition !== 'starting';
-  if (fault === 'kill') return condition !== 'dead' && condition !== 'starting';
-  return condition === 'running';
+function sensible({ condition, endpoint }, fault) {
+  if (condition === 'starting') return false;
+  if (fault === 'revive') return condition !== 'running';
+  if (fault === 'kill' || fault === 'outage') return condition !== 'dead' && condition !== 'out';
+  return condition === 'running' && (fault !== 'gray' || endpoint !== undefined);
 }
 
 function drawRegions() {
@@ -138,11 +111,7 @@ function updateCard(card, region) {
   const { condition, servedPerSecond, errorsPerSecond, since, endpoint } = region;
   card.dataset.condition = condition;
   const status = card.querySelector('.status');
-  const isActive = state.failover?.region === region.region;
-  status.replaceChildren(
-    ...(isActive ? [pill('active in DNS', 'active'), ' '] : []),
-    pill(condition, TONES[condition]),
-  );
+  status.replaceChildren(...standing(region), pill(condition, TONES[condition]));
   status.title = `for ${ago(since)}`;
   const errors = card.querySelector('.errors');
   errors.textContent = endpoint
@@ -155,7 +124,17 @@ function updateCard(card, region) {
     drawSpark(card.querySelector('.spark'), values);
   }
   for (const button of card.querySelectorAll('button'))
-    if (!button.dataset.busy) button.disabled = !sensible(condition, button.dataset.fault);
+    if (!button.dataset.busy) button.disabled = !sensible(region, button.dataset.fault);
+}
+
+/** What the routing state and DNS say of a region. */
+function standing({ region, role }) {
+  const { routing, failover } = state;
+  const pills = [];
+  if (routing?.activeRegion === region) pills.push(pill('active', 'active'));
+  else if (routing && role === 'primary') pills.push(pill('evacuated', 'warn'));
+  if (failover?.region === region) pills.push(pill('in DNS', 'muted'));
+  return pills;
 }
 
 function drawSpark(svg, values) {
@@ -247,12 +226,10 @@ function drawDns() {
   $('failover').replaceChildren(answer);
   $('checks').replaceChildren(
     ...state.healthChecks.map(({ name, healthy, why, since }) =>
-      element(
-        'li',
-        {},
-        element('span', { class: 'name' }, name),
+      row(
+        name,
         pill(healthy ? 'healthy' : 'unhealthy', healthy ? 'good' : 'bad'),
-        element('span', { class: 'why' }, `${why} · for ${ago(since)}`),
+        `${why} · for ${ago(since)}`,
       ),
     ),
   );
@@ -263,16 +240,10 @@ function drawAlarms() {
   const words = { OK: 'OK', ALARM: 'alarm', INSUFFICIENT_DATA: 'too little data' };
   $('alarms').replaceChildren(
     ...state.alarms.map(({ name, region, state: value, description, since }) =>
-      element(
-        'li',
-        {},
-        element('span', { class: 'name' }, name),
+      row(
+        name,
         pill(words[value], tones[value]),
-        element(
-          'span',
-          { class: 'why' },
-          `${region}${description ? ` · ${description}` : ''} · for ${ago(since)}`,
-        ),
+        `${region}${description ? ` · ${description}` : ''} · for ${ago(since)}`,
       ),
     ),
   );
@@ -297,6 +268,10 @@ function inWords(event) {
       ];
     case 'routing':
       return [`DNS leads to ${event.answer.region}`, `${event.answer.name} → ${event.answer.target}`, 'warn'];
+    case 'routingChange':
+      return changeInWords(event.change);
+    case 'vote':
+      return voteInWords(event.vote);
     case 'alarm':
       return [
         `${event.name} is ${event.state}`,
@@ -311,20 +286,15 @@ function inWords(event) {
 let shown = '';
 
 function drawTimeline() {
-  const events = state.timeline.slice(-60).reverse();
+  // Some come to be known later than others that are younger.
+  const events = state.timeline.slice(-60).sort((a, b) => b.at - a.at);
   const key = events.map(({ at }) => at).join();
   if (key === shown) return;
   shown = key;
   $('timeline').replaceChildren(
     ...events.map((event) => {
       const [what, why, tone] = inWords(event);
-      return element(
-        'li',
-        {},
-        element('time', { datetime: new Date(event.at).toISOString() }, clock(event.at)),
-        element('span', { class: 'mark', 'data-tone': tone, 'aria-hidden': 'true' }),
-        element('span', {}, what, element('small', {}, why)),
-      );
+      return moment(event.at, tone, what, why);
     }),
   );
 }
@@ -338,6 +308,10 @@ function drawHeadline() {
   if (broken.length === 0) parts.push('All regions run. ');
   for (const { region, condition } of broken)
     parts.push(element('strong', { class: 'bad-text' }, region), ` is ${condition}. `);
+  const { routing } = state;
+  const primary = state.regions.find(({ role }) => role === 'primary')?.region;
+  if (routing && routing.activeRegion !== primary)
+    parts.push(element('strong', {}, routing.activeRegion), ' is active. ');
   if (served) parts.push('The client is served by ', element('strong', {}, served[0]), '. ');
   if (minute.length > 0)
     parts.push(
@@ -352,6 +326,7 @@ function drawHeadline() {
 function draw() {
   drawHeadline();
   drawRegions();
+  drawRouting(state);
   drawChart();
   drawDns();
   drawAlarms();

@@ -197,17 +197,20 @@ function secondOf({ at, regions, client }: RehearsalState): Second {
   };
 }
 
-/** The page with its style and script put in, so that it is one file and needs nothing else. */
+/** In the order they are needed. */
+const SCRIPTS = ['elements.js', 'routing.js', 'page.js'];
+/** What makes a file a module among others; as one script they need none of it. */
+const MODULE_WORDS = /^import [^;]*;\n|^export (?=const|function)/gm;
+
+/** The page with its style and scripts put in, so that it is one file and needs nothing else. */
 async function readPage(): Promise<Page> {
-  const [frame, style, script] = await Promise.all(
-    ['page.html', 'page.css', 'page.js'].map((name) => readFile(join(import.meta.dirname, name), 'utf8')),
-  );
+  const read = (name: string) => readFile(join(import.meta.dirname, name), 'utf8');
+  const [frame, style, ...scripts] = await Promise.all(['page.html', 'page.css', ...SCRIPTS].map(read));
+  const script = scripts.map((text) => text.replace(MODULE_WORDS, '')).join('\n');
   const html = (frame ?? '')
     .replace('<!-- style -->', () => `<style>${style}</style>`)
     .replace('<!-- script -->', () => `<script type="module">${script}</script>`);
-  const hash = createHash('sha256')
-    .update(script ?? '')
-    .digest('base64');
+  const hash = createHash('sha256').update(script).digest('base64');
   return {
     html,
     contentSecurityPolicy: `default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,

@@ -1,30 +1,108 @@
-// The rehearsal as the system that is drilled.
+// The rehearsal as the system that is drilled: one after the other, each with nothing done to it yet.
+import { rm } from 'node:fs/promises';
+import { jobKey, ROUTING_KEY } from '../../protocol/items.ts';
+import { routingStateOf, type StoredItem } from '../../protocol/routing-items.ts';
+import { assemblyOf } from '../assembly/synthesis.ts';
 import { credentialsOf, OPERATOR } from '../aws/credentials.ts';
 import type { LinkConditions } from '../supervisor/link.ts';
-import { startRehearsal } from '../supervisor/rehearsal.ts';
-import { DrillError, type SyncedSystem } from './system.ts';
+import { type Rehearsal, startRehearsal } from '../supervisor/rehearsal.ts';
+import { operatorOf } from './operator.ts';
+import { DrillError, type JobRecord, type SyncedSystem, type TableAccess } from './system.ts';
+import { TableCalls } from './table-calls.ts';
+import { withoutObservers } from './unobserved.ts';
 
-export interface RehearsedSystem extends SyncedSystem {
-  stop(): Promise<void>;
+export interface RehearsalsOptions {
+  readonly stage: string;
+  readonly dns: boolean;
+  /** Whether anything calls the observers. */
+  readonly observers: boolean;
+  readonly onStep: (step: string) => void;
 }
 
 /** Longer than any drill. */
 const TOKEN_TTL_S = 6 * 3_600;
 const TENANT = 'drill';
+/** Jobs that must run once, by the names they are recorded under. */
+const JOBS = ['sweep', 'trim'];
 
-export async function rehearsedSystem(
-  options: { stage: string; dns: boolean; onStep: (step: string) => void },
-  signal: AbortSignal,
-): Promise<RehearsedSystem> {
-  const { stage, onStep } = options;
-  const rehearsal = await startRehearsal({ stage, console: false, onStep }, signal);
-  const { failoverName, resolver, deployment, regions, aws } = rehearsal;
-  const dns = options.dns && failoverName !== undefined ? { name: failoverName, resolver } : undefined;
+export class Rehearsals {
+  readonly #options: RehearsalsOptions;
+  readonly #signal: AbortSignal;
+  #running: { readonly rehearsal: Rehearsal; readonly calls: TableCalls } | undefined;
+  #unobserved: string | undefined;
+
+  constructor(options: RehearsalsOptions, signal: AbortSignal) {
+    this.#options = options;
+    this.#signal = signal;
+  }
+
+  /** Ends the one that runs and starts another. */
+  async fresh(): Promise<SyncedSystem> {
+    await this.#end();
+    const { stage, onStep } = this.#options;
+    const assemblyDir = await this.#assembly();
+    const rehearsal = await startRehearsal({ stage, assemblyDir, console: false, onStep }, this.#signal);
+    const table = tableOf(rehearsal, stage);
+    const calls = new TableCalls(table);
+    this.#running = { rehearsal, calls };
+    return systemOf(rehearsal, table, calls, this.#options);
+  }
+
+  async stop(): Promise<void> {
+    await this.#end();
+    if (this.#unobserved !== undefined) await rm(this.#unobserved, { recursive: true, force: true });
+  }
+
+  async #end(): Promise<void> {
+    const running = this.#running;
+    this.#running = undefined;
+    running?.calls.close();
+    await running?.rehearsal.stop();
+  }
+
+  /** The stage's own, up to date; or, made once, the one without observers. */
+  async #assembly(): Promise<string> {
+    const { stage, onStep, observers } = this.#options;
+    if (this.#unobserved !== undefined) return this.#unobserved;
+    const assemblyDir = await assemblyOf(stage, { onStep, signal: this.#signal });
+    if (observers) return assemblyDir;
+    this.#unobserved = await withoutObservers(assemblyDir);
+    return this.#unobserved;
+  }
+}
+
+function tableOf({ deployment, regions, aws }: Rehearsal, stage: string): TableAccess {
   const quorum = regions.find(({ role }) => role === 'quorum')?.region;
   const [table] = deployment.ofType('AWS::DynamoDB::GlobalTable');
   if (quorum === undefined || table === undefined)
     throw new DrillError(`stage ${stage} has no ${table === undefined ? 'table' : 'quorum region'}`);
+  return {
+    endpoint: aws.endpoint,
+    region: quorum,
+    tableName: table.physicalId,
+    credentials: credentialsOf(OPERATOR, quorum),
+  };
+}
+
+function systemOf(
+  rehearsal: Rehearsal,
+  table: TableAccess,
+  calls: TableCalls,
+  options: Pick<RehearsalsOptions, 'stage' | 'dns'>,
+): SyncedSystem {
+  const { failoverName, resolver, regions } = rehearsal;
+  const dns = options.dns && failoverName !== undefined ? { name: failoverName, resolver } : undefined;
   const usual = new Map<string, LinkConditions>();
+  const page = `eden-field-${options.stage}-failover-page`;
+  const read = async ({ pk, sk }: { readonly pk: string; readonly sk: string }) => {
+    const Key = { pk: { S: pk }, sk: { S: sk } };
+    const { Item } = await calls.call<{ Item?: StoredItem }>('DynamoDB_20120810.GetItem', {
+      TableName: table.tableName,
+      Key,
+      ConsistentRead: true,
+    });
+    return Item;
+  };
   return {
     regions: regions.flatMap(({ region, role, endpoint }) =>
       role === 'quorum' || endpoint === undefined ? [] : [{ region, role, endpoint }],
@@ -32,6 +110,21 @@ export async function rehearsedSystem(
     ...(dns ? { dns } : {}),
     token: (tenant = TENANT) => rehearsal.token({ tenant, ttlS: TOKEN_TTL_S }),
     fault: (region, fault) => rehearsal.fault(region, fault),
+    async routing() {
+      const item = await read(ROUTING_KEY);
+      return item && routingStateOf(item);
+    },
+    async jobs() {
+      const items = await Promise.all(JOBS.map(async (job) => [job, await read(jobKey(job))] as const));
+      return items.flatMap(([job, item]) => (item ? [jobRecordOf(job, item)] : []));
+    },
+    observers: regions.map(({ region }) => region),
+    paging: () =>
+      rehearsal
+        .state()
+        .alarms.filter(({ name, state }) => name === page && state === 'ALARM')
+        .map(({ region }) => region),
+    operator: operatorOf(rehearsal),
     way(region, conditions) {
       const link = rehearsal.link('client', region);
       if (link === undefined) throw new DrillError(`no client reaches ${region}`);
@@ -39,13 +132,11 @@ export async function rehearsedSystem(
       usual.set(region, before);
       link.change(conditions === 'usual' ? before : conditions);
     },
-    table: {
-      endpoint: aws.endpoint,
-      region: quorum,
-      tableName: table.physicalId,
-      credentials: credentialsOf(OPERATOR, quorum),
-    },
+    table,
     broken: rehearsal.broken,
-    stop: () => rehearsal.stop(),
   };
+}
+
+function jobRecordOf(job: string, { epoch, region, at }: StoredItem): JobRecord {
+  return { job, epoch: Number(epoch?.N), region: String(region?.S), at: Number(at?.N) };
 }

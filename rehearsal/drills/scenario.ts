@@ -1,7 +1,7 @@
 // What every drill is to those who run it and show it: a name, what it shows, how it runs, and an outcome in the same
 // words, whatever was broken and measured. A scenario is a file in `scenarios/`.
 import type { Config } from '../../config/config.ts';
-import type { SyncedSystem } from './system.ts';
+import type { FreshSystem } from './system.ts';
 
 export interface DrillOptions {
   readonly config: Config;
@@ -23,7 +23,7 @@ export interface Scenario {
   /** What it shows, in a sentence or two. */
   readonly about: string;
   /** @throws DrillError it could not be run as described, so that it says nothing about the system */
-  run(system: SyncedSystem, options: DrillOptions): Promise<Outcome>;
+  run(fresh: FreshSystem, options: DrillOptions): Promise<Outcome>;
 }
 
 export interface TargetResult {
@@ -85,8 +85,8 @@ export interface ScenarioResult extends Outcome {
 
 export async function runScenario(
   scenario: Scenario,
-  system: SyncedSystem,
+  fresh: FreshSystem,
   options: DrillOptions,
 ): Promise<ScenarioResult> {
-  return { scenario, seed: options.seed, ...(await scenario.run(system, options)) };
+  return { scenario, seed: options.seed, ...(await scenario.run(fresh, options)) };
 }

@@ -1,11 +1,28 @@
 // The scenarios there are. A new one is a file beside the others and a line here.
 import type { Scenario } from './scenario.ts';
+import { bothRegionsBad } from './scenarios/both-regions-bad.ts';
+import { dataCentreOutage } from './scenarios/data-centre-outage.ts';
+import { failback } from './scenarios/failback.ts';
+import { flapping } from './scenarios/flapping.ts';
+import { grayFailure } from './scenarios/gray-failure.ts';
 import { killPrimary } from './scenarios/kill-primary.ts';
+import { networkPartition } from './scenarios/network-partition.ts';
 import { offlineDays } from './scenarios/offline-days.ts';
 import { slowNetwork } from './scenarios/slow-network.ts';
 import { splitBrain } from './scenarios/split-brain.ts';
 
-export const SCENARIOS: readonly Scenario[] = [killPrimary, offlineDays, splitBrain, slowNetwork];
+export const SCENARIOS: readonly Scenario[] = [
+  killPrimary,
+  dataCentreOutage,
+  networkPartition,
+  grayFailure,
+  flapping,
+  bothRegionsBad,
+  failback,
+  offlineDays,
+  splitBrain,
+  slowNetwork,
+];
 
 /** A name on the command line that is no scenario's. */
 export class UnknownScenarioError extends Error {

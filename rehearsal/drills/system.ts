@@ -1,4 +1,5 @@
 // What a drill needs of the system it breaks: the rehearsal, or anything that behaves like one.
+import type { RoutingState } from '../../protocol/routing.ts';
 import type { Credentials } from '../aws/credentials.ts';
 import type { LinkConditions } from '../supervisor/link.ts';
 
@@ -9,6 +10,20 @@ export interface DrilledRegion {
   readonly endpoint: string;
 }
 
+/** `gray`: health answers, work fails. `outage`: all of it dies, links and its copy of the data included. */
+export type Broken = 'kill' | 'freeze' | 'partition' | 'gray' | 'outage';
+
+/** What an operator may order, beside looking. */
+export type OperatorCommand = 'evacuate' | 'failback';
+
+/** Under which routing epoch a job last began, where and when (Unix ms). */
+export interface JobRecord {
+  readonly job: string;
+  readonly epoch: number;
+  readonly region: string;
+  readonly at: number;
+}
+
 export interface DrilledSystem {
   readonly regions: readonly DrilledRegion[];
   /** Absent where there is no failover name, or nobody wants to wait for it. */
@@ -16,7 +31,21 @@ export interface DrilledSystem {
   /** @param tenant @default one that all drills share */
   token(tenant?: string): Promise<string>;
   /** Resolves with the moment it was done, Unix ms; `revive` once the region serves again. */
-  fault(region: string, fault: 'kill' | 'freeze' | 'partition' | 'revive'): Promise<number>;
+  fault(region: string, fault: Broken | 'revive'): Promise<number>;
+  /** As the table has it, read consistently where no drill breaks anything; undefined while nothing ever changed. */
+  routing(): Promise<RoutingState | undefined>;
+  /** What is recorded of jobs that must run once; empty while none ever began. */
+  jobs(): Promise<readonly JobRecord[]>;
+  /** Regions that have an observer. */
+  readonly observers: readonly string[];
+  /** Those of them whose observers wake somebody now, because nobody may move. */
+  paging(): readonly string[];
+  /** Runs a command as an operator would; resolves when it ends, whatever with. `signal` ends it early. */
+  operator(
+    command: OperatorCommand,
+    args: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<{ readonly code: number | null; readonly said: string }>;
   /** Resolves with what went wrong if the system itself breaks down. */
   readonly broken: Promise<Error>;
 }
@@ -27,6 +56,12 @@ export interface SyncedSystem extends DrilledSystem {
   way(region: string, conditions: Partial<LinkConditions> | 'usual'): void;
   readonly table: TableAccess;
 }
+
+/**
+ * Starts a system that nothing has been done to, and ends the one before. A region that was left stays evacuated until
+ * an operator fails back, so whoever breaks something needs a system of its own.
+ */
+export type FreshSystem<System extends DrilledSystem = SyncedSystem> = () => Promise<System>;
 
 /** The table as an operator reaches it, through a region that no drill here breaks. */
 export interface TableAccess {

@@ -73,6 +73,7 @@ export class Lambda {
   readonly #environments = new Map<string, Environment>();
   readonly #running = new Map<string, number>();
   readonly #timers = new Set<NodeJS.Timeout>();
+  #failing: { readonly names: ReadonlySet<string>; readonly error: FunctionError } | undefined;
   #closed = false;
 
   constructor(options: LambdaOptions) {
@@ -84,6 +85,11 @@ export class Lambda {
   async warm(): Promise<void> {
     const provisioned = [...this.functions.values()].filter((it) => it.provisioned);
     await Promise.allSettled(provisioned.map((it) => this.#environment(it).ready));
+  }
+
+  /** From now on invocations of these functions, by name, end with `error` and run nothing; undefined ends that. */
+  fail(failing: { readonly names: ReadonlySet<string>; readonly error: FunctionError } | undefined): void {
+    this.#failing = failing;
   }
 
   /**
@@ -137,6 +143,7 @@ export class Lambda {
   }
 
   async #run(target: LambdaFunction, version: string, request: InvokeRequest): Promise<InvokeResult> {
+    if (this.#failing?.names.has(target.name)) return this.#failed(target, this.#failing.error);
     const requestId = randomUUID();
     const outcome = await this.#environment(target).invoke({
       functionArn: request.functionArn,

@@ -14,12 +14,14 @@ import type {
   FromRegionProcess,
   MetricPoint,
   RegionProcessOptions,
+  ToRegionProcess,
   TrafficMessage,
 } from '../supervisor/messages.ts';
 import { type Answered, type Front, openFront } from './api-gateway.ts';
 import { apisOf } from './api-gateway-model.ts';
 import { EventSource } from './event-source.ts';
 import { type EventSourceMapping, mappingsOf } from './event-source-mappings.ts';
+import { INJECTED_ERROR, workingFunctionsOf } from './gray.ts';
 import { type Invoker, Lambda } from './lambda.ts';
 import { functionNameOf, qualifierOf } from './lambda-functions.ts';
 import { Scheduler, schedulesOf } from './scheduler.ts';
@@ -91,8 +93,13 @@ async function run(options: RegionProcessOptions) {
     onMetrics: (points) => reports.metrics(points),
   });
   await lambda.warm();
+  const { apis } = apisOf(deployment, region);
+  const names = workingFunctionsOf(apis);
+  process.on('message', ({ gray }: ToRegionProcess) =>
+    lambda.fail(gray ? { names, error: INJECTED_ERROR } : undefined),
+  );
   const fronts = await Promise.all(
-    apisOf(deployment, region).apis.map((api) =>
+    apis.map((api) =>
       openFront({
         api,
         invoke: (request) => lambda.invoke(request),

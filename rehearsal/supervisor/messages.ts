@@ -32,9 +32,11 @@ export type Checkpoints = Readonly<Record<string, string>>;
 export interface RegionSubstitutions {
   /** JSON JWK Set holding the rehearsal's own public key. */
   readonly jwtKeySet: string;
+  /** Where this region's observer reaches each serving region, by region: `http://127.0.0.1:<port>` of a link. */
+  readonly probes: Readonly<Record<string, string>>;
 }
 
-/** The way between two regions, the same in both directions. */
+/** The way between two regions, or from outside to one, the same in both directions. */
 export interface LinkState {
   readonly between: readonly [string, string];
   /** Nothing passes; a request hangs until its caller gives up. */
@@ -48,6 +50,12 @@ export type ToAwsProcess =
   | { readonly type: 'links'; readonly links: readonly LinkState[] }
   /** A region's replica of the data, with everything it serves, goes or comes back. */
   | { readonly type: 'replica'; readonly region: string; readonly up: boolean };
+
+/** Whether work fails while health answers (rehearsal/region/gray.ts). */
+export interface ToRegionProcess {
+  readonly type: 'gray';
+  readonly gray: boolean;
+}
 
 export type FromAwsProcess =
   | { readonly type: 'ready'; readonly port: number }

@@ -1,13 +1,18 @@
-// The network of the rehearsal: a link from clients and one from Route 53's checkers to every serving region, with the
-// round-trip times of the real places, and between regions what the AWS process is told. A region that is cut off has
-// nothing pass between it and anyone.
+// The network of the rehearsal: links to every serving region from clients, from Route 53's checkers and from every
+// region (whose observers probe over them), with the round-trip times of the real places; and between regions, and from
+// outside to each, what the AWS process is told. A region that is cut off has nothing pass between it and anyone; what
+// it sends to itself never leaves it, so nothing cuts that.
+import { OUTSIDE } from '../aws/credentials.ts';
 import { type Link, openLink } from './link.ts';
 import type { LinkState } from './messages.ts';
 import { nearPort } from './ports.ts';
 
 /** Who is outside of all regions. */
-export const SOURCES = ['client', 'checkers'] as const;
+export const SOURCES = [OUTSIDE, 'checkers'] as const;
 export type Source = (typeof SOURCES)[number];
+
+/** What a region is cut off from. */
+export type CutFrom = 'everyone' | 'regions';
 
 export interface NetworkOptions {
   readonly regions: readonly string[];
@@ -17,14 +22,16 @@ export interface NetworkOptions {
   readonly roundTripMs: (from: string, to: string) => number;
   /** Where the first region's link for clients listens, the others following; 0 takes any. */
   readonly firstPort: number;
-  /** The ways between regions changed. */
+  /** The ways between regions, or from outside to one, changed. */
   readonly onRegionLinks: (links: readonly LinkState[]) => void;
 }
+
+const nameOf = (from: string, to: string) => `${from} to ${to}`;
 
 export class Network {
   readonly #options: NetworkOptions;
   readonly #links: ReadonlyMap<string, Link>;
-  readonly #cut = new Set<string>();
+  readonly #cut = new Map<string, CutFrom>();
 
   private constructor(options: NetworkOptions, links: ReadonlyMap<string, Link>) {
     this.#options = options;
@@ -35,41 +42,53 @@ export class Network {
     const links = new Map<string, Link>();
     let port = options.firstPort;
     for (const region of options.serving)
-      for (const source of SOURCES) {
-        const from = source === 'client' ? port : 0;
-        const name = `${source} to ${region}`;
-        const delayMs = options.roundTripMs(source, region) / 2;
-        const link = await nearPort(from, (free) => openLink({ name, port: free, conditions: { delayMs } }));
-        if (from !== 0) port = link.port + 1;
+      for (const from of [...SOURCES, ...options.regions]) {
+        const wanted = from === OUTSIDE ? port : 0;
+        const name = nameOf(from, region);
+        const delayMs = options.roundTripMs(from, region) / 2;
+        const link = await nearPort(wanted, (free) =>
+          openLink({ name, port: free, conditions: { delayMs } }),
+        );
+        if (wanted !== 0) port = link.port + 1;
         links.set(name, link);
       }
     return new Network(options, links);
   }
 
-  /** Undefined for a region that serves nobody. */
-  link(source: Source, region: string): Link | undefined {
-    return this.#links.get(`${source} to ${region}`);
+  /** From outside, or from a region, to a region; undefined for one that serves nobody. */
+  link(from: string, region: string): Link | undefined {
+    return this.#links.get(nameOf(from, region));
+  }
+
+  /** Where whoever is in `from` reaches each serving region, by region. */
+  endpointsFrom(from: string): Readonly<Record<string, string>> {
+    return Object.fromEntries(
+      this.#options.serving.map((region) => [region, `http://127.0.0.1:${this.link(from, region)?.port}`]),
+    );
   }
 
   /** Leads all who call the region to where its front listens now; undefined turns them away. */
   retarget(region: string, port: number | undefined): void {
-    for (const source of SOURCES) this.link(source, region)?.retarget(port);
+    for (const from of [...SOURCES, ...this.#options.regions]) this.link(from, region)?.retarget(port);
   }
 
-  /** From clients, checkers and other regions alike; or only from other regions. */
-  setCut(region: string, cut: boolean, from: 'everyone' | 'regions'): void {
-    if (cut) this.#cut.add(region);
-    else this.#cut.delete(region);
-    if (from === 'everyone' || !cut) for (const source of SOURCES) this.link(source, region)?.change({ cut });
+  /** Cuts the region off; undefined ends that. Ways to another region that is cut off stay cut. */
+  setCut(region: string, from: CutFrom | undefined): void {
+    if (from === undefined) this.#cut.delete(region);
+    else this.#cut.set(region, from);
+    for (const a of [...SOURCES, ...this.#options.regions])
+      for (const b of this.#options.serving)
+        if (a === region || b === region) this.link(a, b)?.change({ cut: this.#isCut(a, b) });
     this.#options.onRegionLinks(this.regionLinks.filter(({ between }) => between.includes(region)));
   }
 
+  /** Between any two regions, and from outside to each. */
   get regionLinks(): readonly LinkState[] {
     const { regions, roundTripMs } = this.#options;
-    return regions.flatMap((a, index) =>
-      regions.slice(index + 1).map((b) => ({
+    return [OUTSIDE, ...regions].flatMap((a, index) =>
+      regions.slice(index).map((b) => ({
         between: [a, b] as const,
-        cut: this.#cut.has(a) || this.#cut.has(b),
+        cut: this.#isCut(a, b),
         delayMs: roundTripMs(a, b) / 2,
       })),
     );
@@ -77,5 +96,11 @@ export class Network {
 
   async close(): Promise<void> {
     await Promise.all([...this.#links.values()].map((link) => link.close()));
+  }
+
+  #isCut(from: string, to: string): boolean {
+    if (from === to) return false;
+    if (!this.#options.regions.includes(from)) return this.#cut.get(to) === 'everyone';
+    return this.#cut.has(from) || this.#cut.has(to);
   }
 }

@@ -1,7 +1,7 @@
 // The running parts of a rehearsal: the process that plays AWS, one process per region, and the network between them,
 // clients and Route 53's checkers.
 
-import { type Credentials, credentialsOf, OPERATOR } from '../aws/credentials.ts';
+import { type Credentials, credentialsOf, OPERATOR, OUTSIDE } from '../aws/credentials.ts';
 import { preciseNow } from '../measuring.ts';
 import type { Child, Children } from './children.ts';
 import type { Cleanup } from './cleanup.ts';
@@ -29,10 +29,13 @@ export interface PlantOptions {
   readonly signal: AbortSignal;
 }
 
+/** Where AWS is, and keys that may do everything; they belong to an operator outside of all regions. */
+export type Aws = { readonly endpoint: string } & Credentials;
+
 export interface Plant {
   readonly network: Network;
   readonly runners: readonly RegionRunner[];
-  readonly aws: { readonly endpoint: string } & Credentials;
+  readonly aws: Aws;
   /** Resolves if the AWS process ends by itself. */
   readonly broken: Promise<Error>;
 }
@@ -59,7 +62,7 @@ export async function startPlant(options: PlantOptions, cleanup: Cleanup): Promi
   });
   awsProcess = child;
   const [first] = topology.regions as [PlannedRegion];
-  const aws = { endpoint: `http://127.0.0.1:${ready.port}`, ...credentialsOf(OPERATOR, first.region) };
+  const aws = { endpoint: `http://127.0.0.1:${ready.port}`, ...credentialsOf(OPERATOR, OUTSIDE) };
 
   const runners = topology.regions.map((plan) => runnerOf(plan, options, network, aws.endpoint, tellAws));
   await Promise.all([
@@ -102,7 +105,13 @@ function runnerOf(
   const { region } = plan;
   return new RegionRunner({
     plan,
-    processOptions: { assemblyDir, account, region, awsEndpoint, substitutions: { jwtKeySet } },
+    processOptions: {
+      assemblyDir,
+      account,
+      region,
+      awsEndpoint,
+      substitutions: { jwtKeySet, probes: network.endpointsFrom(region) },
+    },
     children,
     network,
     setReplica: (of, up) => tellAws({ type: 'replica', region: of, up }),

@@ -6,6 +6,7 @@ import type {
   FromRegionProcess,
   MetricPoint,
   RegionProcessOptions,
+  ToRegionProcess,
   TrafficMessage,
 } from './messages.ts';
 import type { Network } from './network.ts';
@@ -34,12 +35,16 @@ export interface RegionRunnerOptions {
 
 /** Traffic older than this says nothing about now. */
 const TRAFFIC_AGE_MS_MAX = 2_500;
-const ANSWERING: ReadonlySet<RegionCondition> = new Set(['running', 'isolated', 'partitioned']);
+const ANSWERING: ReadonlySet<RegionCondition> = new Set(['running', 'isolated', 'partitioned', 'gray']);
+/** Nothing of the region is left that something else could be done to. */
+const GONE: ReadonlySet<RegionCondition> = new Set(['dead', 'out']);
 
 export class RegionRunner {
   readonly plan: PlannedRegion;
   readonly #options: RegionRunnerOptions;
-  #child: Child | undefined;
+  #child: Child<ToRegionProcess> | undefined;
+  /** Changes with every process of the region: the end of one that was killed says nothing about its successor. */
+  #life = 0;
   #condition: RegionCondition = 'dead';
   #since: number;
   #traffic: TrafficMessage | undefined;
@@ -72,16 +77,111 @@ export class RegionRunner {
 
   /** Starts its process; rejects with its last words when that ends before it is ready. */
   async start(why: string): Promise<void> {
-    const { plan, processOptions, children, network } = this.#options;
     this.#enter('starting', why);
+    await this.#startProcess(why);
+  }
+
+  /**
+   * Does it; resolves with the moment it was done (Unix ms), for `revive` once the region runs again.
+   * @throws FaultRefused it makes no sense now
+   */
+  async fault(fault: Fault): Promise<number> {
+    const condition = this.#condition;
+    if (condition === 'starting') return this.#refuse('is starting: wait until it runs');
+    if (fault === 'revive') {
+      if (condition === 'running') return this.#refuse('is running: there is nothing to revive');
+      return this.#revive(condition);
+    }
+    if (GONE.has(condition)) return this.#refuse(`is ${condition}: revive it first`);
+    if (fault === 'kill') return this.#kill();
+    if (fault === 'outage') return this.#outage();
+    if (condition !== 'running') return this.#refuse(`is ${condition} already: revive it first`);
+    if (fault === 'freeze') return this.#freeze();
+    return fault === 'gray' ? this.#gray() : this.#cutOff(fault);
+  }
+
+  #kill(): number {
+    const at = this.#options.now();
+    this.#endProcess();
+    this.#enter('dead', 'killed', at);
+    return at;
+  }
+
+  /** What loses its power says nothing more, not even that it refuses: all ways to it are cut before it is gone. */
+  #outage(): number {
+    const at = this.#options.now();
+    this.#options.network.setCut(this.plan.region, 'everyone');
+    this.#endProcess();
+    this.#enter('out', 'an outage: nothing of it is left, and nothing answers', at);
+    return at;
+  }
+
+  #endProcess(): void {
+    const { network, setReplica } = this.#options;
+    this.#life += 1;
+    this.#child?.signal('SIGKILL');
+    network.retarget(this.plan.region, undefined);
+    setReplica(this.plan.region, false);
+  }
+
+  #freeze(): number {
+    const at = this.#options.now();
+    this.#child?.signal('SIGSTOP');
+    // Its part of AWS is played elsewhere, by a process that goes on: it has to be as silent.
+    this.#options.network.setCut(this.plan.region, 'everyone');
+    this.#enter('frozen', 'frozen', at);
+    return at;
+  }
+
+  #cutOff(fault: 'isolate' | 'partition'): number {
+    const at = this.#options.now();
+    this.#options.network.setCut(this.plan.region, fault === 'isolate' ? 'everyone' : 'regions');
+    if (fault === 'isolate') this.#enter('isolated', 'cut off from everyone', at);
+    else this.#enter('partitioned', 'cut off from the other regions', at);
+    return at;
+  }
+
+  #gray(): number {
+    if (this.plan.apiPhysicalId === undefined)
+      return this.#refuse('serves nobody: it has no health that could answer while its work fails');
+    const at = this.#options.now();
+    this.#child?.send({ type: 'gray', gray: true });
+    this.#enter('gray', 'its health answers, its work fails', at);
+    return at;
+  }
+
+  async #revive(from: RegionCondition): Promise<number> {
+    const { network, setReplica } = this.#options;
+    const { region } = this.plan;
+    network.setCut(region, undefined);
+    setReplica(region, true);
+    if (GONE.has(from)) {
+      // At once, so that nobody orders anything else meanwhile.
+      this.#enter('starting', 'revived');
+      await this.#child?.end();
+      await this.#startProcess('revived');
+    } else {
+      if (from === 'gray') this.#child?.send({ type: 'gray', gray: false });
+      this.#child?.signal('SIGCONT');
+      this.#enter('running', 'revived');
+    }
+    return this.#since;
+  }
+
+  async #startProcess(why: string): Promise<void> {
+    const { plan, processOptions, children, network } = this.#options;
+    this.#life += 1;
+    const life = this.#life;
     try {
-      const { child, ready } = await children.start<FromRegionProcess>({
+      const { child, ready } = await children.start<FromRegionProcess, ToRegionProcess>({
         name: `region ${plan.region}`,
         script: 'region/region.ts',
         options: { ...processOptions, ...(this.#checkpoints && { checkpoints: this.#checkpoints }) },
         onMessage: (message) => this.#hear(message),
         onLine: this.#options.onLine,
-        onEnd: (reason) => this.#ended(reason),
+        onEnd: (reason) => {
+          if (life === this.#life) this.#endedByItself(reason);
+        },
       });
       this.#child = child;
       this.#checkpoints ??= {};
@@ -91,78 +191,15 @@ export class RegionRunner {
       network.retarget(plan.region, api?.port);
       this.#enter('running', why);
     } catch (error) {
+      this.#endProcess();
       this.#enter('dead', 'it did not start');
       throw error;
     }
   }
 
-  /**
-   * Does it; resolves with the moment it was done (Unix ms), for `revive` once the region runs again.
-   * @throws FaultRefused it makes no sense now
-   */
-  async fault(fault: Fault): Promise<number> {
-    const { region } = this.plan;
-    const condition = this.#condition;
-    const refuse = (why: string): never => {
-      throw new FaultRefused(`${region} ${why}`);
-    };
-    if (condition === 'starting') return refuse('is starting: wait until it runs');
-    if (fault === 'revive') {
-      if (condition === 'running') return refuse('is running: there is nothing to revive');
-      return this.#revive(condition);
-    }
-    if (condition === 'dead') return refuse(`is dead: revive it before you ${fault} it`);
-    if (fault === 'kill') return this.#kill();
-    if (condition !== 'running') return refuse(`is ${condition} already: revive it before you ${fault} it`);
-    return fault === 'freeze' ? this.#freeze() : this.#cutOff(fault);
-  }
-
-  #kill(): number {
-    const at = this.#options.now();
-    this.#child?.signal('SIGKILL');
-    this.#options.setReplica(this.plan.region, false);
-    this.#enter('dead', 'killed', at);
-    return at;
-  }
-
-  #freeze(): number {
-    const at = this.#options.now();
-    this.#child?.signal('SIGSTOP');
-    // Its copy of the data is played by the AWS process, which goes on: the region is as silent to its peers.
-    this.#options.network.setCut(this.plan.region, true, 'regions');
-    this.#enter('frozen', 'frozen', at);
-    return at;
-  }
-
-  #cutOff(fault: 'isolate' | 'partition'): number {
-    const at = this.#options.now();
-    this.#options.network.setCut(this.plan.region, true, fault === 'isolate' ? 'everyone' : 'regions');
-    if (fault === 'isolate') this.#enter('isolated', 'cut off from everyone', at);
-    else this.#enter('partitioned', 'cut off from the other regions', at);
-    return at;
-  }
-
-  async #revive(from: RegionCondition): Promise<number> {
-    const { network, setReplica } = this.#options;
-    const { region } = this.plan;
-    network.setCut(region, false, 'everyone');
-    setReplica(region, true);
-    if (from === 'dead') {
-      await this.#child?.end();
-      await this.start('revived');
-    } else {
-      this.#child?.signal('SIGCONT');
-      this.#enter('running', 'revived');
-    }
-    return this.#since;
-  }
-
-  #ended(reason: string): void {
-    this.#child = undefined;
-    this.#options.network.retarget(this.plan.region, undefined);
-    if (this.#condition === 'dead') return;
-    // By itself: the same as killed, to everybody else.
-    this.#options.setReplica(this.plan.region, false);
+  /** The same as killed, to everybody else. */
+  #endedByItself(reason: string): void {
+    this.#endProcess();
     this.#enter('dead', `its process ${reason}`);
   }
 
@@ -180,5 +217,9 @@ export class RegionRunner {
     this.#condition = condition;
     this.#since = at;
     this.#options.onCondition(condition, at, why);
+  }
+
+  #refuse(why: string): never {
+    throw new FaultRefused(`${this.plan.region} ${why}`);
   }
 }

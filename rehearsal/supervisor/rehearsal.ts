@@ -2,7 +2,6 @@
 // break it and stop it. Nothing is left behind then: no process, no socket, no file.
 import { type Deployment, readDeployment } from '../assembly/assembly.ts';
 import { assemblyOf } from '../assembly/synthesis.ts';
-import type { Credentials } from '../aws/credentials.ts';
 import { createConsole } from '../console/server.ts';
 import { preciseNow } from '../measuring.ts';
 import { alarmsOf, startDns } from '../route53/dns.ts';
@@ -12,9 +11,10 @@ import { Cleanup } from './cleanup.ts';
 import { signingKey, signToken } from './keys.ts';
 import type { Link } from './link.ts';
 import type { Source } from './network.ts';
-import { startPlant } from './plant.ts';
+import { type Aws, startPlant } from './plant.ts';
 import { serveNear } from './ports.ts';
 import { FaultRefused } from './region-runner.ts';
+import { RoutingWatch, readTable } from './routing-watch.ts';
 import { STAGE_DEFAULT, stageConfig } from './stage.ts';
 import type { ClientSecond, Fault, RehearsalEvent, RehearsalState } from './state.ts';
 import { Timeline } from './timeline.ts';
@@ -54,8 +54,10 @@ export interface Rehearsal {
   /** Absent when none was wanted. */
   readonly console?: string;
   readonly resolver: string;
-  /** For any SDK or the AWS CLI; these keys may do everything. */
-  readonly aws: { readonly endpoint: string } & Credentials;
+  /** For any SDK or the AWS CLI; these keys may do everything, and work from outside of all regions. */
+  readonly aws: Aws;
+  /** Name of the table. */
+  readonly table: string;
   /** Resource types, settings, alarms and checks that nothing here plays. */
   readonly notRehearsed: readonly string[];
   /** Resolves if the process that plays AWS ends by itself: nothing works any more then. */
@@ -111,6 +113,8 @@ async function start(options: RehearsalOptions, cleanup: Cleanup, given?: AbortS
   onStep('reading the assembly');
   const deployment = readDeployment(assemblyDir);
   const topology = readTopology(deployment);
+  const table = deployment.ofType('AWS::DynamoDB::GlobalTable')[0]?.physicalId;
+  if (table === undefined) throw new Error(`stage ${stage} has no table`);
   const key = await signingKey();
   const timeline = new Timeline();
   const alarms = alarmsOf(topology);
@@ -145,6 +149,16 @@ async function start(options: RehearsalOptions, cleanup: Cleanup, given?: AbortS
   onStep('starting health checks and DNS');
   const dns = await startDns({ topology, network, alarms, endpointOf, port: nth(1), timeline }, cleanup);
 
+  const [primary] = topology.regions as [PlannedRegion];
+  const routing = new RoutingWatch({
+    primary: primary.region,
+    regions: () => runners.map(({ state }) => state),
+    read: readTable(aws, table),
+    timeline,
+    now: preciseNow,
+  });
+  cleanup.add(routing.start());
+
   let client: ClientSecond | undefined;
   const notRehearsed = notRehearsedIn(deployment, topology);
   const state = (): RehearsalState => {
@@ -156,6 +170,7 @@ async function start(options: RehearsalOptions, cleanup: Cleanup, given?: AbortS
       regions: runners.map((runner) => runner.state),
       healthChecks: dns.route53.states,
       ...(failover ? { failover } : {}),
+      ...(routing.view ? { routing: routing.view } : {}),
       alarms: alarms.states,
       ...(client ? { client } : {}),
       notRehearsed,
@@ -189,6 +204,7 @@ async function start(options: RehearsalOptions, cleanup: Cleanup, given?: AbortS
     ...(consoleUrl === undefined ? {} : { console: consoleUrl }),
     resolver: dns.resolver,
     aws,
+    table,
     notRehearsed,
     broken,
     state,

@@ -1,18 +1,29 @@
 // What a running rehearsal shows of itself: one state for whoever asks now (console, status), and dated events for
 // whoever draws a timeline (console, drills). Times are Unix milliseconds with fractions unless a name says otherwise.
+import type { ObserverReport, RoutingChange, RoutingState, Vote } from '../../protocol/routing.ts';
 import type { AlarmState } from '../cloudwatch.ts';
 import type { HealthCheckState } from '../route53/health-checks.ts';
 
 export type RegionRole = 'primary' | 'standby' | 'quorum';
 
-/** `kill`: its processes end at once and its copy of the data is gone with them. `freeze`: they stop, connections
- * stay open and silent. `isolate`: it runs, but nothing passes between it and anyone. `partition`: nothing passes between
- * it and the other regions, and clients reach it as before. `revive`: ends all of these. */
-export const FAULTS = ['kill', 'freeze', 'isolate', 'partition', 'revive'] as const;
+/** `kill`: its processes end at once and its copy of the data is gone with them; connections are refused. `outage`: a
+ * data centre without power: the same, but nothing answers any more, neither to clients nor to other regions, so that
+ * connections are not even refused. `freeze`: its processes stop, connections stay open and silent. `isolate`: it runs,
+ * but nothing passes between it and anyone. `partition`: nothing passes between it and the other regions, and clients
+ * reach it as before. `gray`: its health answers, and all other work fails. `revive`: ends all of these. */
+export const FAULTS = ['kill', 'outage', 'freeze', 'isolate', 'partition', 'gray', 'revive'] as const;
 export type Fault = (typeof FAULTS)[number];
 
-/** `dead` is also what a region shows whose process ended by itself. */
-export type RegionCondition = 'starting' | 'running' | 'frozen' | 'isolated' | 'partitioned' | 'dead';
+/** `dead` is also what a region shows whose process ended by itself; `out`, one that an outage took. */
+export type RegionCondition =
+  | 'starting'
+  | 'running'
+  | 'frozen'
+  | 'isolated'
+  | 'partitioned'
+  | 'gray'
+  | 'dead'
+  | 'out';
 
 export interface RegionState {
   readonly region: string;
@@ -48,6 +59,25 @@ export interface FailoverAnswer {
   readonly ttlS: number;
 }
 
+/** Who is active, as the table says, and what the observers see (DESIGN §4). */
+export interface RoutingView {
+  /** The primary while nothing ever changed. */
+  readonly activeRegion: string;
+  /** 0 while nothing ever changed; so is `since`. */
+  readonly epoch: number;
+  readonly since: number;
+  /** Empty while nothing ever changed. */
+  readonly reason: string;
+  readonly draining?: RoutingState['draining'];
+  /** The latest first. */
+  readonly changes: readonly RoutingChange[];
+  /** Of those observers that have reported. */
+  readonly reports: readonly ObserverReport[];
+  /** Where it was read; that copy may lag a moment behind. */
+  readonly readIn: string;
+  readonly readAt: number;
+}
+
 export interface RehearsalState {
   readonly stage: string;
   readonly startedAt: number;
@@ -56,6 +86,8 @@ export interface RehearsalState {
   readonly healthChecks: readonly HealthCheckState[];
   /** Absent when the stage has no domain. */
   readonly failover?: FailoverAnswer;
+  /** Absent until it was read once; the last that could be read while no region can be asked. */
+  readonly routing?: RoutingView;
   readonly alarms: readonly AlarmState[];
   /** Absent until the sample client has run for a second, or without one. */
   readonly client?: ClientSecond;
@@ -82,6 +114,10 @@ export type RehearsalEvent =
     }
   /** The failover name's answer changed. */
   | { readonly type: 'routing'; readonly at: number; readonly answer: FailoverAnswer }
+  /** The routing state changed; `at` is when that was written, so it may come after younger events. */
+  | { readonly type: 'routingChange'; readonly at: number; readonly change: RoutingChange }
+  /** An observer has come to vote; its repeating that vote is no news. `at` is when it was cast. */
+  | { readonly type: 'vote'; readonly at: number; readonly vote: Vote }
   | {
       readonly type: 'alarm';
       readonly at: number;

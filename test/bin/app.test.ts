@@ -20,7 +20,7 @@ test('an unknown stage ends it with one line that lists the stages', () => {
     assert.equal(status, 1, stage);
     assert.equal(
       stderr,
-      `stage ${stage}: -c stage: expected one of dev, prod, got ${JSON.stringify(stage)}\n`,
+      `stage ${stage}: -c stage: expected one of dev, prod, gov, got ${JSON.stringify(stage)}\n`,
     );
   }
 });

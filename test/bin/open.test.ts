@@ -71,7 +71,10 @@ test('a table that is not there, and an endpoint that does not answer, are error
 });
 
 test('what it does not understand is answered with how it is used', async () => {
-  await assert.rejects(open('--stage', 'moon'), refused(/one of dev, prod, got "moon"[\s\S]*npm run open/));
+  await assert.rejects(
+    open('--stage', 'moon'),
+    refused(/one of dev, prod, gov, got "moon"[\s\S]*npm run open/),
+  );
   await assert.rejects(open('--endpoint', 'here'), refused(/http or https URL, got "here"/));
   await assert.rejects(open('--force'), refused(/--force[\s\S]*npm run open/));
 });

@@ -1,10 +1,20 @@
 // A configuration is either usable or refused with the key, what was expected and what came.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ConfigError, defineConfig, regionalName, type StageConfig } from '../../config/config.ts';
+import {
+  ConfigError,
+  defineConfig,
+  partitionOf,
+  regionalName,
+  regionOf,
+  regionsOf,
+  rolesOf,
+  type StageConfig,
+} from '../../config/config.ts';
 import { STAGES } from '../../config/stages.ts';
 
 const DEV = STAGES['dev'] as StageConfig;
+const GOV = STAGES['gov'] as StageConfig;
 
 /** Partial at every depth, and of any type: what somebody could write. */
 type Change = { readonly [key: string]: unknown };
@@ -19,9 +29,9 @@ function changed(change: Change, base: object = DEV): StageConfig {
   return merged as object as StageConfig;
 }
 
-function refusal(change: Change, stage = 'dev'): ConfigError {
+function refusal(change: Change, stage = 'dev', base = DEV): ConfigError {
   try {
-    defineConfig(stage, changed(change));
+    defineConfig(stage, changed(change, base));
   } catch (error) {
     assert.ok(error instanceof ConfigError, String(error));
     return error;
@@ -61,7 +71,31 @@ const REFUSED: readonly (readonly [what: string, change: Change, key: string, sa
     'regions',
     /one MRSC set.*got \{.*us-west-1/,
   ],
-  ['another consistency', { consistency: 'eventual' }, 'consistency', /expected "strong", got "eventual"/],
+  [
+    'a consistency that is none',
+    { consistency: 'weak' },
+    'consistency',
+    /expected "strong" or "eventual", got "weak"/,
+  ],
+  ['no consistency', { consistency: undefined }, 'consistency', /"strong" or "eventual", got undefined/],
+  [
+    'eventual consistency with a Region that votes',
+    { consistency: 'eventual' },
+    'regions.quorum',
+    /expected none with eventual consistency, got "us-east-1"/,
+  ],
+  [
+    'eventual consistency where strong can be had',
+    { consistency: 'eventual', regions: { quorum: undefined } },
+    'consistency',
+    /expected "strong", which us-east-1, us-east-2, us-west-2 can have, got "eventual"/,
+  ],
+  [
+    'an account for a third copy that stands in the quorum Region',
+    { thirdCopyAccount: '999999999999' },
+    'thirdCopyAccount',
+    /none with strong consistency.*got "999999999999"/,
+  ],
   [
     'a domain with no zone id',
     { domain: { hostedZoneId: '' } },
@@ -208,6 +242,104 @@ for (const [what, change, key, says] of REFUSED)
     assert.match(error.message, new RegExp(`^stage dev: ${key.replaceAll('.', '\\.')}: expected `));
     assert.match(error.message, says);
   });
+
+const REFUSED_IN_GOV: typeof REFUSED = [
+  [
+    'strong consistency with two Regions',
+    { consistency: 'strong' },
+    'regions.quorum',
+    /expected a Region code, got undefined/,
+  ],
+  [
+    'strong consistency in GovCloud',
+    { consistency: 'strong', regions: { quorum: 'us-gov-south-1' } },
+    'regions',
+    /three Regions of one MRSC set.*got \{.*us-gov-west-1/,
+  ],
+  ['a Region that votes', { regions: { quorum: 'us-east-1' } }, 'regions.quorum', /none .*got "us-east-1"/],
+  [
+    'a missing standby',
+    { regions: { standby: undefined } },
+    'regions.standby',
+    /a Region code, got undefined/,
+  ],
+  [
+    'one Region twice',
+    { regions: { standby: 'us-gov-west-1' } },
+    'regions',
+    /expected two different Regions, got \{.*us-gov-west-1/,
+  ],
+  [
+    'Regions of two partitions',
+    { regions: { standby: 'ca-central-1' } },
+    'regions',
+    /two Regions of one partition \(aws \| aws-us-gov\), got \{.*ca-central-1/,
+  ],
+  [
+    'Regions of a partition whose names we do not know',
+    { regions: { primary: 'cn-north-1', standby: 'cn-northwest-1' } },
+    'regions',
+    /two Regions of one partition \(aws \| aws-us-gov\), got \{.*cn-north-1/,
+  ],
+  [
+    'a domain',
+    { domain: { name: 'api.gov.example', hostedZoneId: 'Z1', hostedZoneName: 'gov.example' } },
+    'domain',
+    /none with eventual consistency: DNS would move without a quorum's decision/,
+  ],
+  [
+    'no account for the third copy',
+    { thirdCopyAccount: undefined },
+    'thirdCopyAccount',
+    /twelve digits: .*third copy of a backup.*, got undefined/,
+  ],
+  [
+    'an account for the third copy that is none',
+    { thirdCopyAccount: '99999999999' },
+    'thirdCopyAccount',
+    /twelve digits.*got "99999999999"/,
+  ],
+  [
+    "the third copy in the stage's own account",
+    { account: '999999999999' },
+    'thirdCopyAccount',
+    /another account than the stage's own, got "999999999999"/,
+  ],
+];
+
+for (const [what, change, key, says] of REFUSED_IN_GOV)
+  test(`with eventual consistency refuses ${what}, naming ${key}`, () => {
+    const error = refusal(change, 'gov', GOV);
+    assert.equal(error.key, key);
+    assert.match(error.message, new RegExp(`^stage gov: ${key.replaceAll('.', '\\.')}: expected `));
+    assert.match(error.message, says);
+  });
+
+test('eventual consistency is taken where no MRSC set has both Regions', () => {
+  const regions = { primary: 'ca-central-1', standby: 'ca-west-1' };
+  assert.deepEqual(defineConfig('canada', changed({ regions }, GOV)).regions, regions);
+  const across = { primary: 'us-east-2', standby: 'eu-west-1' };
+  assert.deepEqual(defineConfig('across', changed({ regions: across }, GOV)).regions, across);
+});
+
+test('roles and Regions are those a stage has', () => {
+  const dev = defineConfig('dev', DEV);
+  assert.deepEqual(rolesOf(dev), ['primary', 'standby', 'quorum']);
+  assert.deepEqual(regionsOf(dev), ['us-east-2', 'us-west-2', 'us-east-1']);
+  assert.equal(regionOf(dev, 'quorum'), 'us-east-1');
+  const gov = defineConfig('gov', GOV);
+  assert.deepEqual(rolesOf(gov), ['primary', 'standby']);
+  assert.deepEqual(regionsOf(gov), ['us-gov-west-1', 'us-gov-east-1']);
+  assert.throws(() => regionOf(gov, 'quorum'), /got quorum: it has no such Region/);
+});
+
+test('a partition is told by the Region', () => {
+  for (const region of ['us-east-1', 'eu-west-3', 'il-central-1', 'ca-west-1', 'mx-central-1'])
+    assert.equal(partitionOf(region), 'aws', region);
+  for (const region of ['us-gov-west-1', 'us-gov-east-1']) assert.equal(partitionOf(region), 'aws-us-gov');
+  for (const region of ['cn-north-1', 'us-iso-east-1', 'us-isob-east-1', 'eu-isoe-west-1'])
+    assert.equal(partitionOf(region), undefined, region);
+});
 
 test('refuses a secret key without repeating it', () => {
   for (const secret of [{ d: 'very-secret' }, { k: 'very-secret' }]) {

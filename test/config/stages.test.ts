@@ -1,15 +1,26 @@
 // The stages as they are shipped.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { defineConfig, MRSC_REGION_SETS, ROLES } from '../../config/config.ts';
+import { defineConfig, MRSC_REGION_SETS, partitionOf, ROLES, regionsOf } from '../../config/config.ts';
 import { BATCH } from '../../config/promises.ts';
 import { STAGES } from '../../config/stages.ts';
 import { BATCH_OPERATIONS_MAX, BATCH_WAIT_MS } from '../../protocol/limits.ts';
 
-test('there is a stage to try things in and one to keep', () => {
-  assert.deepEqual(Object.keys(STAGES), ['dev', 'prod']);
+test('there is a stage to try things in, one to keep and one for GovCloud', () => {
+  assert.deepEqual(Object.keys(STAGES), ['dev', 'prod', 'gov']);
   assert.equal(STAGES['dev']?.retainData, false);
   assert.equal(STAGES['prod']?.retainData, true);
+  assert.equal(STAGES['gov']?.retainData, true);
+});
+
+test('gov has two Regions of GovCloud, no domain, and another account for the third copy', () => {
+  const raw = STAGES['gov'];
+  assert.ok(raw);
+  assert.equal(raw.consistency, 'eventual');
+  assert.deepEqual(regionsOf(raw), ['us-gov-west-1', 'us-gov-east-1']);
+  assert.deepEqual(regionsOf(raw).map(partitionOf), ['aws-us-gov', 'aws-us-gov']);
+  assert.equal(raw.domain, undefined);
+  assert.match(raw.thirdCopyAccount ?? '', /^\d{12}$/);
 });
 
 for (const [stage, raw] of Object.entries(STAGES)) {
@@ -17,12 +28,13 @@ for (const [stage, raw] of Object.entries(STAGES)) {
     assert.equal(defineConfig(stage, raw).stage, stage);
   });
 
-  test(`${stage} votes, but does not serve, where the largest outages are`, () => {
-    assert.equal(raw.regions.quorum, 'us-east-1');
-  });
+  if (raw.consistency === 'strong')
+    test(`${stage} votes, but does not serve, where the largest outages are`, () => {
+      assert.equal(raw.regions.quorum, 'us-east-1');
+    });
 
   test(`${stage} names nobody's domain, zone or keys`, () => {
-    assert.match(raw.domain?.name ?? '', /\.example$/);
+    if (raw.domain) assert.match(raw.domain.name, /\.example$/);
     assert.match(raw.auth.issuer, /\.example\/$/);
     assert.match(raw.onCall.email, /\.example$/);
     for (const key of raw.auth.keySet.keys) assert.match(String(key['kid']), /replace-me/);
@@ -31,7 +43,7 @@ for (const [stage, raw] of Object.entries(STAGES)) {
 
 test('every set of three MRSC Regions is accepted, whichever serves', () => {
   const raw = STAGES['dev'];
-  assert.ok(raw);
+  assert.ok(raw?.consistency === 'strong');
   for (const set of Object.values(MRSC_REGION_SETS))
     for (const primary of set)
       for (const standby of set)

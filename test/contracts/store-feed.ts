@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { createDynamoDBClient } from '../../lambdas/store/attempts.ts';
 import { createDynamoDBStore } from '../../lambdas/store/dynamodb-store.ts';
 import { StoreUnavailableError } from '../../lambdas/store/store.ts';
-import { feedShardOf, GENERATION_KEY, ROUTING_KEY } from '../../protocol/items.ts';
+import { feedShardOf, GENERATION_KEY } from '../../protocol/items.ts';
 import { FEED_SHARDS } from '../../protocol/limits.ts';
 import type { RecordKey } from '../../protocol/names.ts';
 import { eventually, type StoreSubject, text } from './store-subject.ts';
@@ -98,12 +98,6 @@ export function storeFeedCases(on: StoreSubject): void {
     }
     await on.putItem(GENERATION_KEY, { status: { S: 'something else' }, restoreEpoch: { N: '1' } });
     assert.equal((await on.store.generation())?.status, 'restoring');
-  });
-
-  test('no routing item means undefined, then who is active', async () => {
-    assert.equal(await on.store.routing(), undefined);
-    await on.putItem(ROUTING_KEY, { activeRegion: { S: 'us-west-2' }, epoch: { N: '12' } });
-    assert.deepEqual(await on.store.routing(), { activeRegion: 'us-west-2', epoch: 12 });
   });
 
   test('a feed status is replaced only by whoever read the one before', async () => {

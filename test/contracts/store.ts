@@ -1,6 +1,6 @@
 // What the store port promises (lambdas/store/store.ts), whichever engine stands behind it: the rehearsal's replicated
 // table, or Amazon's own DynamoDB Local. Here: records. Votes and tombstones:
-// store-decisions.ts. The feed, control items and regions: store-feed.ts.
+// store-decisions.ts. The feed, control items and regions: store-feed.ts. Failover: store-routing.ts.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { contentOf } from '../../lambdas/core/canonical.ts';
@@ -12,6 +12,7 @@ import { ATTRIBUTES, recordPk, STATE, settledAttribute } from '../../protocol/it
 import { PAYLOAD_BYTES_MAX } from '../../protocol/limits.ts';
 import { storeDecisionCases } from './store-decisions.ts';
 import { storeFeedCases } from './store-feed.ts';
+import { storeRoutingCases } from './store-routing.ts';
 import { type StoreEngine, StoreSubject, session, text } from './store-subject.ts';
 
 /** @param open a fresh, empty table; the suite closes it */
@@ -21,6 +22,7 @@ export function storeContract(name: string, open: () => Promise<StoreEngine>): v
     recordCases(on);
     storeDecisionCases(on);
     storeFeedCases(on);
+    storeRoutingCases(on);
   });
 }
 

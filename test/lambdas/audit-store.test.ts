@@ -3,11 +3,14 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type TestContext, test } from 'node:test';
+import { GetObjectCommand } from '@aws-sdk/client-s3';
 import { sha256Of } from '../../lambdas/core/canonical.ts';
 import { onDemand, withPeers } from '../../lambdas/store/audit-reach.ts';
 import type { AuditStore } from '../../lambdas/store/audit-store.ts';
 import { createS3AuditStore, createS3Client } from '../../lambdas/store/s3-audit-store.ts';
 import { auditKey, losingPayloadKey } from '../../protocol/audit.ts';
+import { type RoutingChange, routingChangeKey } from '../../protocol/routing.ts';
+import { routingChangeOf } from '../../protocol/routing-items.ts';
 import { startAws } from '../../rehearsal/aws/aws.ts';
 import { credentialsOf, OPERATOR } from '../../rehearsal/aws/credentials.ts';
 import { deploymentOf, PRIMARY, resource } from '../rehearsal/fake-deployment.ts';
@@ -165,6 +168,19 @@ test('an answer that breaks off is tried once more, and says nothing of what is 
   assert.equal(asked.length, 2);
 });
 
+const CHANGE: RoutingChange = {
+  epoch: 1_800_000_000_000,
+  at: 1_800_000_000_000,
+  what: 'move',
+  from: 'us-east-2',
+  to: 'us-west-2',
+  by: 'observers',
+  reason: 'two of three',
+  votes: [],
+  forced: false,
+  restoreEpoch: 1,
+};
+
 const put = (store: AuditStore) =>
   Promise.all([store.archive(NOTE, 7, HASH, TEXT), store.putPayload('acme', HASH, TEXT)]);
 
@@ -190,6 +206,9 @@ test('on a versioned bucket with Object Lock: put twice, kept once, read back', 
   });
   const store = createS3AuditStore({ client, bucket: 'audit', attemptMs: 10_000 });
   for (let times = 0; times < 2; times += 1) await put(store);
+  for (let times = 0; times < 2; times += 1) await store.archiveRouting(CHANGE);
+  const change = await client.send(new GetObjectCommand({ Bucket: 'audit', Key: routingChangeKey(CHANGE) }));
+  assert.deepEqual(routingChangeOf(JSON.parse((await change.Body?.transformToString()) ?? '')), CHANGE);
   assert.equal(await store.entry(NOTE, 7, HASH), TEXT);
   assert.equal(await store.payload('acme', HASH), TEXT);
   assert.equal(await store.entry(NOTE, 8, HASH), undefined);

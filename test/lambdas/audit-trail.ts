@@ -5,6 +5,7 @@ import type { AuditStore } from '../../lambdas/store/audit-store.ts';
 import { StoreUnavailableError } from '../../lambdas/store/store.ts';
 import { type AuditEntry, auditKey, auditText, CHAIN_START, losingPayloadKey } from '../../protocol/audit.ts';
 import type { RecordKey } from '../../protocol/names.ts';
+import { type RoutingChange, routingChangeKey } from '../../protocol/routing.ts';
 import { asVersion, versionOf } from '../../protocol/versions.ts';
 
 const MAKER = 'a'.repeat(16);
@@ -37,6 +38,9 @@ export class MemoryAudit implements AuditStore {
 
   async archive(record: RecordKey, sequence: number, hash: string, text: string): Promise<void> {
     this.#put(auditKey(record, sequence, hash), text);
+  }
+  async archiveRouting(change: RoutingChange): Promise<void> {
+    this.#put(routingChangeKey(change), JSON.stringify(change));
   }
   async putPayload(tenant: string, sha256: string, payload: string): Promise<void> {
     this.#put(losingPayloadKey(tenant, sha256), payload);

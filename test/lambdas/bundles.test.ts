@@ -21,7 +21,7 @@ const BYTES_MAX = {
   health: 420_000,
   ready: 450_000,
   describe: 110_000,
-  observer: 420_000,
+  observer: 590_000,
   archiver: 585_000,
   sweeper: 580_000,
   pretraffic: 480_000,

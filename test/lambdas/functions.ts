@@ -28,6 +28,7 @@ import { MemoryAudit } from './audit-trail.ts';
 import { assertDescribed } from './description.ts';
 
 export const REGIONS = { primary: 'us-east-2', standby: 'us-west-2', quorum: 'us-east-1' } as const;
+const { quorum: _, ...TWO_REGIONS } = REGIONS;
 /** The epoch that {@link Functions.open} opens the table under. */
 export const EPOCH = 1_700_000_000_000;
 
@@ -96,6 +97,8 @@ export interface FunctionsOptions {
   readonly copyAttemptMs?: number;
   /** Stands between the functions and the table. */
   readonly wrap?: (store: Store) => Store;
+  /** Whether there are two replicas only, which follow each other. @default false */
+  readonly eventual?: boolean;
   /** In place of the region's own store. @default the functions know no other region's */
   readonly replicated?: ReplicatedStore;
 }
@@ -141,6 +144,7 @@ export class Functions {
     audit = new MemoryAudit(),
     copyAttemptMs = 5_000,
     wrap = (store) => store,
+    eventual = false,
     replicated,
   }: FunctionsOptions) {
     const region = REGIONS[role];
@@ -157,11 +161,12 @@ export class Functions {
       client: this.#client,
       tableName: running.tableName,
       peers: this.#clients,
+      ...(eventual && { through: region }),
       readAttemptMs: 10_000,
       copyAttemptMs,
     });
     const service = assemble({
-      place: { stage: 'dev', role, region, regions: REGIONS },
+      place: { stage: 'dev', role, region, regions: eventual ? TWO_REGIONS : REGIONS },
       store: wrap(store),
       ...(replicated && {
         store: replicated,

@@ -41,6 +41,12 @@ afterEach(() => functions.close());
 
 const activate = (region: string) =>
   functions.putControl(ROUTING_KEY, { activeRegion: { S: region }, epoch: { N: '1' } });
+const drain = (from: string, to: string) =>
+  functions.putControl(ROUTING_KEY, {
+    activeRegion: { S: from },
+    epoch: { N: '2' },
+    draining: { S: JSON.stringify({ to, since: 1 }) },
+  });
 const health = (on = functions) => on.call('GET', '/health');
 
 test('a region is healthy when nothing was ever moved, and when nothing can be read at all', async () => {
@@ -68,6 +74,18 @@ test('an evacuated primary says so; the standby serves whoever is active', async
   standby.close();
 });
 
+test('a primary that is being left says so before its successor takes over; a standby never does', async () => {
+  const standby = new Functions({ running, role: 'standby', wrap });
+  await drain(REGIONS.primary, REGIONS.standby);
+  assert.equal((await health()).status, 503);
+  assert.equal((await health(standby)).status, 200);
+  await drain(REGIONS.standby, REGIONS.primary);
+  standby.offsetMs = functions.offsetMs = 5_000;
+  assert.equal((await health()).status, 503, 'it is not active yet');
+  assert.equal((await health(standby)).status, 200);
+  standby.close();
+});
+
 test('the routing state is read once in 5 s, and once for all who ask at the same time', async () => {
   await Promise.all(Array.from({ length: 20 }, () => health()));
   assert.equal(reads, 1);
@@ -87,7 +105,11 @@ test('the last known state counts while none can be read, in either direction', 
     functions.offsetMs = offsetMs;
     assert.equal((await health()).status, 503);
   }
-  [broken, functions.offsetMs] = [false, 1_200_000];
+  broken = false;
+  await functions.putControl(ROUTING_KEY, { activeRegion: { S: REGIONS.primary } });
+  functions.offsetMs = 900_000;
+  assert.equal((await health()).status, 503, 'a damaged item is none');
+  functions.offsetMs = 1_200_000;
   await activate(REGIONS.primary);
   assert.equal((await health()).status, 200);
 });

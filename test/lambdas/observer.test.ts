@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { checkFeed, type FeedStatus, freshestAgeMs, isSteady } from '../../lambdas/core/steadiness.ts';
-import { createObserver } from '../../lambdas/routes/observer.ts';
+import { createObserver, type ObserverParts } from '../../lambdas/routes/observer.ts';
 import { type Store, StoreUnavailableError } from '../../lambdas/store/store.ts';
 import { ROUTING_KEY } from '../../protocol/items.ts';
 import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
@@ -123,7 +123,12 @@ function counted(store: Store): { readonly store: Store; idle(): Promise<void> }
 }
 
 /** A minute of an observer whose clock only goes on when nothing is left to do. */
-async function minute(role: keyof typeof REGIONS, startMs: number, wrap?: (store: Store) => Store) {
+async function minute(
+  role: keyof typeof REGIONS,
+  startMs: number,
+  wrap?: (store: Store) => Store,
+  { watch, archive = async () => {} }: Partial<Pick<ObserverParts, 'watch' | 'archive'>> = {},
+) {
   const functions = new Functions({ running, role, ...(wrap && { wrap }) });
   let nowMs = startMs;
   const waits: number[] = [];
@@ -133,6 +138,8 @@ async function minute(role: keyof typeof REGIONS, startMs: number, wrap?: (store
     store,
     place,
     telemetry,
+    archive,
+    watch,
     now: () => nowMs,
     async wait(ms) {
       await idle();
@@ -235,4 +242,60 @@ test('the standby reports each minute whether the primary is evacuated; the othe
   });
   assert.deepEqual(await of('standby', start + 180_000, blind), [], 'silence keeps the latch where it is');
   operator.close();
+});
+
+test('looks at the serving regions run beside the beats, a slot after the other, and are waited for', async () => {
+  const start = T + 21_600_000 + 7_000;
+  for (const [everyMs, waits] of [
+    [15_000, 11],
+    [10_000, 11],
+    [4_000, 23],
+  ] as const) {
+    const slots: number[] = [];
+    let ended = 0;
+    const { functions, waits: waited } = await minute('standby', start, undefined, {
+      watch: {
+        everyMs,
+        async look(slotMs) {
+          slots.push(slotMs);
+          await new Promise((resolve) => setTimeout(resolve, 1));
+          ended += 1;
+        },
+      },
+    });
+    const first = start - (start % everyMs);
+    const lastAt = start + 60_000 - Math.min(5_000, everyMs);
+    assert.deepEqual(
+      slots,
+      Array.from({ length: Math.floor((lastAt - first) / everyMs) + 1 }, (_, n) => first + n * everyMs),
+    );
+    assert.deepEqual([ended, waited.length], [slots.length, waits]);
+    assert.equal(functions.telemetry.sum('heartbeats'), 16, 'the beats and checks are what they were');
+    assert.equal(functions.telemetry.sum('evacuated'), 0, 'looks say that');
+  }
+});
+
+test('minutes that begin a moment early or late leave no slot out', async () => {
+  const start = T + 32_400_000 - (T % 15_000);
+  const slots: number[] = [];
+  const watch = { everyMs: 15_000, look: async (slotMs: number) => void slots.push(slotMs) };
+  for (const offMs of [14_900, 15_100, 14_800, 100, 7_000].map((ms, n) => ms + n * 60_000))
+    await minute('standby', start + offMs, undefined, { watch });
+  const looked = [...new Set(slots)];
+  assert.deepEqual(
+    looked,
+    Array.from({ length: looked.length }, (_, n) => (slots[0] as number) + n * 15_000),
+  );
+  assert.ok(looked.length >= 20, `${looked.length} slots in five minutes`);
+});
+
+test('where nothing is watched, changes of the routing state are archived once a minute all the same', async () => {
+  const archived: unknown[] = [];
+  const archive: ObserverParts['archive'] = async (routing) => {
+    archived.push(routing?.activeRegion);
+  };
+  const start = T + 25_200_000;
+  await minute('quorum', start, undefined, { archive });
+  await minute('standby', start, undefined, { archive });
+  assert.deepEqual(archived, [REGIONS.primary, REGIONS.primary]);
 });

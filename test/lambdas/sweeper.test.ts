@@ -3,15 +3,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Generation } from '../../lambdas/core/admission.ts';
 import { NO_AUDIT, type StoredRecord } from '../../lambdas/core/record.ts';
-import type { Routing } from '../../lambdas/core/routing.ts';
 import { shardsInTurn, sweepBefore } from '../../lambdas/core/sweeping.ts';
 import { createSweeper } from '../../lambdas/routes/sweeper.ts';
 import { StoreUnavailableError, type Tombstone } from '../../lambdas/store/store.ts';
 import { recordPk } from '../../protocol/items.ts';
 import { FEED_SHARDS, SWEEP_AFTER_RESTORE_MS, TOMBSTONE_AGE_MS_MIN } from '../../protocol/limits.ts';
+import type { RoutingState } from '../../protocol/routing.ts';
 import type { Version } from '../../protocol/versions.ts';
 import { MemoryAudit, trailOf, versionAt } from './audit-trail.ts';
 import { REGIONS, Recorder } from './functions.ts';
+import { activeIn, Jobs } from './who-is-active.ts';
 
 const HOUR_MS = 3_600_000;
 const T = 500_000 * HOUR_MS;
@@ -32,7 +33,8 @@ class Sweeper {
   readonly telemetry = new Recorder();
   readonly asked: { readonly shard: number; readonly before: Version }[] = [];
   generation: Generation | undefined = { status: 'open', restoreEpoch: T - SWEEP_AFTER_RESTORE_MS };
-  routing: Routing | undefined;
+  routing: RoutingState | undefined;
+  readonly jobs = new Jobs();
   nowMs = T;
   /** Called before a tombstone is removed. */
   onSweep: (tombstone: Tombstone) => void = () => {};
@@ -70,6 +72,7 @@ class Sweeper {
       },
       store: {
         routing: async () => this.routing,
+        enterJob: this.jobs.enter,
         tombstones: async (shard, before, limit, after) => {
           this.asked.push({ shard, before });
           this.onShard(shard);
@@ -129,7 +132,20 @@ for (const [what, close] of [
   [
     'where another region is active',
     (it: Sweeper) => {
-      it.routing = { activeRegion: REGIONS.standby, epoch: 2 };
+      it.routing = activeIn(REGIONS.standby, 2);
+    },
+  ],
+  [
+    'while the region is being left for another',
+    (it: Sweeper) => {
+      it.routing = activeIn(REGIONS.primary, 2, { draining: { to: REGIONS.standby, since: T } });
+    },
+  ],
+  [
+    'under an older epoch than it swept under before',
+    (it: Sweeper) => {
+      it.routing = activeIn(REGIONS.primary, 2);
+      it.jobs.entries.set('sweep', { epoch: 3, region: REGIONS.standby, at: T });
     },
   ],
   [
@@ -163,9 +179,10 @@ for (const [what, close] of [
 test('sweeps where the routing item says that this region is active', async () => {
   const sweeper = new Sweeper();
   sweeper.hold(OLD);
-  sweeper.routing = { activeRegion: REGIONS.primary, epoch: 5 };
+  sweeper.routing = activeIn(REGIONS.primary, 5);
   await sweeper.run();
   assert.deepEqual(sweeper.ids(), []);
+  assert.deepEqual(sweeper.jobs.entries.get('sweep'), { epoch: 5, region: REGIONS.primary, at: T });
 });
 
 test('a failover during a run ends it at the next shard', async () => {
@@ -174,7 +191,7 @@ test('a failover during a run ends it at the next shard', async () => {
   sweeper.hold(OLD, { id: 'before', shard: first });
   sweeper.hold(OLD, { id: 'after', shard: second });
   sweeper.onSweep = () => {
-    sweeper.routing = { activeRegion: REGIONS.standby, epoch: 9 };
+    sweeper.routing = activeIn(REGIONS.standby, 9);
   };
   await sweeper.run();
   assert.deepEqual(sweeper.ids(), ['after']);

@@ -32,8 +32,16 @@ export function stageConfig(stage: string): StageConfig {
   return raw;
 }
 
-export const DEV: Config = defineConfig('dev', stageConfig('dev'));
-export const PROD: Config = defineConfig('prod', stageConfig('prod'));
+/** Of the stages with three strongly consistent replicas. */
+function strong(stage: string) {
+  const config = defineConfig(stage, stageConfig(stage));
+  if (config.consistency !== 'strong') throw new Error(`expected ${stage} to be strong, got eventual`);
+  return config;
+}
+
+export const DEV = strong('dev');
+export const PROD = strong('prod');
+export const GOV: Config = defineConfig('gov', stageConfig('gov'));
 
 /** Into a folder that goes when the test file ends. */
 export function synthesize(config: Config): readonly Stack[] {

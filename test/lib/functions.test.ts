@@ -18,6 +18,8 @@ import {
 const stacks = synthesize(DEV);
 const serving = ['primary', 'standby'].map((role) => stackNamed(stacks, `eden-field-dev-service-${role}`));
 const quorum = stackNamed(stacks, 'eden-field-dev-quorum');
+/** Those that are deployed under their own names where three replicas decide; the rest is in gov.test.ts. */
+const DEPLOYED = Object.keys(FUNCTIONS).filter((name) => name !== 'pretraffic' && name !== 'reconciler');
 const WARM: readonly FunctionName[] = ['records', 'push', 'pull', 'authorizer'];
 
 function functionOf(stack: Stack, name: string) {
@@ -57,10 +59,9 @@ test('runs on Node 24 and arm64, traced, within the memory of the specification'
 
 test('each serving Region has every function, the quorum Region its observer and its archiver', () => {
   const names = (stack: Stack) => ourFunctions(stack).map(([, { Properties }]) => Properties.FunctionName);
-  const expected = [
-    ...Object.keys(FUNCTIONS).filter((name) => name !== 'pretraffic'),
-    ...CANARY_FUNCTIONS.map((name) => `pretraffic-${name}`),
-  ].map((name) => `eden-field-dev-${name}`);
+  const expected = [...DEPLOYED, ...CANARY_FUNCTIONS.map((name) => `pretraffic-${name}`)].map(
+    (name) => `eden-field-dev-${name}`,
+  );
   for (const stack of serving) assert.deepEqual(names(stack).sort(), expected.sort());
   assert.deepEqual(names(quorum).sort(), ['eden-field-dev-archiver', 'eden-field-dev-observer']);
 });
@@ -79,7 +80,7 @@ test('gets the environment of the contract and nothing else', () => {
     pull: ['KEY_ARN', 'TABLE_NAME'],
     ready: ['KEY_ARN', 'TABLE_NAME'],
     health: ['TABLE_NAME'],
-    observer: ['TABLE_NAME'],
+    observer: ['AUDIT_BUCKETS', 'OBSERVED', 'TABLE_NAME'],
     archiver: ['AUDIT_BUCKETS', 'TABLE_NAME'],
     sweeper: ['AUDIT_BUCKETS', 'TABLE_NAME'],
     authorizer: ['JWT_AUDIENCE', 'JWT_ISSUER', 'JWT_KEY_SET'],
@@ -115,6 +116,22 @@ test('gets the environment of the contract and nothing else', () => {
         );
       if ('JWT_KEY_SET' in Variables) assert.deepEqual(JSON.parse(Variables.JWT_KEY_SET), DEV.auth.keySet);
     }
+  }
+});
+
+test('each observer watches both serving Regions by their own names, beside public endpoints of all three', () => {
+  const name = DEV.domain?.name;
+  for (const stack of [...serving, quorum]) {
+    const { OBSERVED } = functionOf(stack, 'observer').Properties.Environment.Variables;
+    // The endpoints' suffix is the partition's.
+    assert.deepEqual(JSON.parse(joined(OBSERVED)), {
+      endpoints: { 'us-east-2': `https://us-east-2.${name}`, 'us-west-2': `https://us-west-2.${name}` },
+      controls: Object.fromEntries(
+        Object.values(DEV.regions).map((region) => [region, `https://dynamodb.${region}.AWS::URLSuffix/`]),
+      ),
+      probeIntervalMs: DEV.observers.probeIntervalMs,
+      probeFailures: DEV.observers.probeFailures,
+    });
   }
 });
 
@@ -185,7 +202,7 @@ test('health, ready and the authorizer have concurrency that load cannot take', 
     authorizer: DEV.capacity.authorizerReservedConcurrency,
   };
   for (const stack of serving)
-    for (const name of Object.keys(FUNCTIONS).filter((it) => it !== 'pretraffic'))
+    for (const name of DEPLOYED)
       assert.equal(functionOf(stack, name).Properties.ReservedConcurrentExecutions, reserved[name], name);
 });
 

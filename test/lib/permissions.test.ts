@@ -66,7 +66,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
   pull: ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query', ...READ_KEY, ...CHECK_KEY],
   health: ['dynamodb:GetItem', ...READ_KEY],
   ready: ['dynamodb:GetItem', 'dynamodb:UpdateItem', ...WRITE_KEY, ...CHECK_KEY],
-  observer: ['dynamodb:GetItem', 'dynamodb:UpdateItem', 'dynamodb:Query', ...WRITE_KEY],
+  observer: ['dynamodb:GetItem', 'dynamodb:UpdateItem', 'dynamodb:Query', ...WRITE_KEY, ...PUT_OBJECT],
   archiver: [
     ...['dynamodb:GetItem', 'dynamodb:UpdateItem', ...WRITE_KEY],
     ...[
@@ -132,9 +132,20 @@ test('a function reaches the replicas it needs: all three for votes and fallback
     }
 });
 
+/** The part of a bucket that a statement about objects is for. */
+const PART_OF: Readonly<Record<string, RegExp>> = {
+  AuditEntries: /"\/audit\/\*"/,
+  PeerEntries: /"\/audit\/\*"/,
+  LosingPayloads: /"\/losing-payloads\/\*"/,
+  PeerPayloads: /"\/losing-payloads\/\*"/,
+  RoutingChanges: /"\/routing\/\*"/,
+};
+
 test('the audit trail is written in one’s own Region only, and read in others by those that fill gaps', () => {
   for (const role of ROLES)
-    for (const name of role === 'quorum' ? ['archiver'] : ['records', 'push', 'archiver', 'sweeper'])
+    for (const name of role === 'quorum'
+      ? ['observer', 'archiver']
+      : ['records', 'push', 'observer', 'archiver', 'sweeper'])
       for (const { Sid, Action, Resource, Condition } of statementsOf(STACK_OF[role], name)) {
         const keyUse = Sid === 'AuditKey' || Sid === 'PeerKeys';
         if (!keyUse && !list(Action).some((action) => String(action).startsWith('s3:'))) continue;
@@ -152,7 +163,7 @@ test('the audit trail is written in one’s own Region only, and read in others 
             expected.map((region) => `s3.${region}.amazonaws.com`).toSorted(),
           );
         else if (Sid !== 'AuditBuckets')
-          assert.match(text, /Entries$/.test(Sid ?? '') ? /"\/audit\/\*"/ : /"\/losing-payloads\/\*"/);
+          assert.match(text, PART_OF[Sid ?? ''] ?? assert.fail(`${name}: ${Sid} is on no part of a bucket`));
       }
 });
 

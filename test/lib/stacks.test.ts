@@ -8,7 +8,16 @@ import { test } from 'node:test';
 import { stringify } from 'yaml';
 import { defineConfig } from '../../config/config.ts';
 import { buildApp } from '../../lib/app.ts';
-import { DEV, ofType, PROD, type Stack, stackNamed, stageConfig, synthesize } from './assembly.ts';
+import {
+  DEV,
+  ofType,
+  ourFunctions,
+  PROD,
+  type Stack,
+  stackNamed,
+  stageConfig,
+  synthesize,
+} from './assembly.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const dev = synthesize(DEV);
@@ -68,7 +77,7 @@ test('asks AWS nothing while it is synthesized', () => {
   }
 });
 
-test('without a domain there is no traffic stack and no custom name', () => {
+test('without a domain there is no traffic stack, no custom name, and nobody is watched or waited for', () => {
   const { domain: _, ...rest } = stageConfig('dev');
   const stacks = synthesize(defineConfig('dev', rest));
   assert.deepEqual(
@@ -80,7 +89,63 @@ test('without a domain there is no traffic stack and no custom name', () => {
     assert.equal(ofType(stack, 'AWS::Route53::RecordSet').length, 0);
     for (const [, api] of ofType(stack, 'AWS::ApiGateway::RestApi'))
       assert.equal(api.Properties.DisableExecuteApiEndpoint, false, 'the default name is the only one');
+    for (const [id, { Properties }] of ourFunctions(stack))
+      assert.equal('OBSERVED' in Properties.Environment.Variables, false, id);
+    for (const [, { Properties }] of ofType(stack, 'AWS::CloudWatch::Alarm'))
+      assert.doesNotMatch(Properties.AlarmName, /-failover-page$/);
   }
+});
+
+test('the standby gets a release before the primary, and DNS learns of either last', () => {
+  const at = (layer: string) => dev.findIndex(({ name }) => name === `eden-field-dev-${layer}`);
+  const reaches = (from: string, to: string): boolean =>
+    stackNamed(dev, from).dependsOn.some((id) => id === to || reaches(id, to));
+  assert.ok(reaches('eden-field-dev-service-primary', 'eden-field-dev-service-standby'));
+  assert.ok(at('service-standby') < at('service-primary'));
+  for (const { name } of dev)
+    if (!name.endsWith('-traffic')) {
+      assert.ok(reaches('eden-field-dev-traffic', name), `traffic waits for ${name}`);
+      assert.ok(!reaches(name, 'eden-field-dev-traffic'), `${name} waits for traffic`);
+    }
+});
+
+/** As GitHub makes a heading's anchor. */
+const anchorOf = (heading: string) =>
+  heading
+    .toLowerCase()
+    .replaceAll(/[^\w\s-]/g, '')
+    .trim()
+    .replaceAll(' ', '-');
+
+test('every alarm that wakes somebody names a runbook that is there', () => {
+  const text = readFileSync(join(ROOT, 'docs', 'OPERATING.md'), 'utf8');
+  const anchors = new Set([...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => anchorOf(heading)));
+  for (const stack of dev)
+    for (const [id, { Properties }] of ofType(stack, 'AWS::CloudWatch::Alarm')) {
+      if (!Properties.AlarmActions) continue;
+      const anchor = /Runbook: docs\/OPERATING\.md#([\w-]+)$/.exec(Properties.AlarmDescription)?.[1];
+      assert.ok(anchor && anchors.has(anchor), `${stack.name} ${id}: ${anchor ?? 'no runbook'}`);
+    }
+});
+
+test('the handbook deploys every stack in its order, tears all down the other way round, and runs what there is', () => {
+  const text = readFileSync(join(ROOT, 'docs', 'OPERATING.md'), 'utf8');
+  const named = (command: string) =>
+    [
+      ...text.matchAll(new RegExp(`^ *npx cdk ${command} -c stage=(\\w+) --exclusively (\\S+)$`, 'gm')),
+    ].filter(([, stage = '', stack]) => stack?.startsWith(`eden-field-${stage}-`));
+  const deployed = named('deploy').map(([, , stack]) => stack);
+  assert.deepEqual(
+    deployed,
+    prod.map(({ name }) => name),
+  );
+  const destroyed = named('destroy').filter(([, stage]) => stage === 'dev');
+  assert.deepEqual(
+    destroyed.map(([, , stack]) => stack),
+    dev.map(({ name }) => name).toReversed(),
+  );
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  for (const [, script = ''] of text.matchAll(/\bnpm run ([\w:]+)/g)) assert.ok(script in scripts, script);
 });
 
 test("nothing crosses Regions but the primary key's ARN", () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { after, before, test } from 'node:test';
+import { Script } from 'node:vm';
 import { createConsole } from '../../rehearsal/console/server.ts';
 import { FaultRefused } from '../../rehearsal/supervisor/region-runner.ts';
 import type { Fault, RehearsalEvent, RehearsalState } from '../../rehearsal/supervisor/state.ts';
@@ -93,6 +94,9 @@ test('the page is one file that needs nothing from elsewhere', async () => {
   const policy = String(headers['content-security-policy']);
   assert.match(policy, /default-src 'none'/);
   assert.match(policy, /script-src 'sha256-[\w+/]+='/);
+  const script = /<script type="module">([\s\S]*)<\/script>/.exec(text)?.[1] ?? '';
+  assert.doesNotMatch(script, /^(import|export) /m, 'its parts are one script');
+  assert.ok(new Script(script), 'which can be parsed, no name of it standing twice');
 });
 
 test('the state is there for programs', async () => {
@@ -115,7 +119,7 @@ test('orders that cannot be read are refused with what was expected and what cam
     ['null', /got region undefined/],
     ['[]', /got region undefined/],
     ['{"region":7,"fault":"kill"}', /got region 7/],
-    ['{"region":"us-east-2","fault":"explode"}', /"kill" \| "freeze".* got fault "explode"/],
+    ['{"region":"us-east-2","fault":"explode"}', /"kill" \| "outage" \| "freeze".* got fault "explode"/],
     ['{"region":"us-east-2","fault":"toString"}', /got fault "toString"/],
     ['{"region":"mars","fault":"kill"}', /one of us-east-2, got \\?"mars/],
   ] as const) {

@@ -6,6 +6,19 @@ import { test } from 'node:test';
 import { atPace, seededRandom } from '../../rehearsal/drills/pace.ts';
 import { scenariosOf } from '../../rehearsal/drills/scenarios.ts';
 
+const NAMES = [
+  'kill-primary',
+  'data-centre-outage',
+  'network-partition',
+  'gray-failure',
+  'flapping',
+  'both-regions-bad',
+  'failback',
+  'offline-days',
+  'split-brain',
+  'slow-network',
+];
+
 const drill = (...args: string[]) =>
   spawnSync(process.execPath, [join(import.meta.dirname, '../../rehearsal/drill.ts'), ...args], {
     encoding: 'utf8',
@@ -15,22 +28,19 @@ test('--list names every scenario', () => {
   const { status, stdout } = drill('--list');
   assert.equal(status, 0);
   assert.match(stdout, /^kill-primary +The primary region is killed, then frozen$/m);
-  for (const name of ['offline-days', 'split-brain', 'slow-network'])
-    assert.match(stdout, new RegExp(`^${name} +\\S`, 'm'));
+  for (const name of NAMES) assert.match(stdout, new RegExp(`^${name} +\\S`, 'm'));
 });
 
 test('an unknown scenario is refused with those there are, before anything is started', () => {
   const { status, stderr } = drill('kill-everything');
   assert.equal(status, 2);
-  assert.equal(
-    stderr.trim(),
-    'there is no scenario "kill-everything"; there is kill-primary, offline-days, split-brain, slow-network',
-  );
+  assert.equal(stderr.trim(), `there is no scenario "kill-everything"; there is ${NAMES.join(', ')}`);
 });
 
 test('a wrong option is refused by name', () => {
   assert.match(drill('--seed', 'x').stderr, /--seed is a whole number from 0 to 4294967295, got x/);
   assert.match(drill('--fallback', 'maybe').stderr, /--fallback is on or off, got maybe/);
+  assert.match(drill('--observers', '0').stderr, /--observers is on or off, got 0/);
   assert.equal(drill('--nonsense').status, 2);
 });
 

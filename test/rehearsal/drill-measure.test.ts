@@ -43,7 +43,7 @@ function of(history: readonly OperationEntry[], over: Partial<MeasureInput> = {}
     faultAt: FAULT,
     region: 'east',
     missing: [],
-    dnsExpected: false,
+    dns: 'absent',
     ...over,
   });
 }
@@ -179,8 +179,8 @@ test('the DNS-only outage runs from the last success at the broken region to the
     dns(45_000, 'west'),
     dns(46_000, 'west'),
   ];
-  assert.equal(of(history, { dnsExpected: true }).dnsOutageMs, 45_010);
-  assert.equal(of(history.slice(0, 3), { dnsExpected: true }).dnsOutageMs, null);
+  assert.equal(of(history, { dns: 'moves' }).dnsOutageMs, 45_010);
+  assert.equal(of(history.slice(0, 3), { dns: 'moves' }).dnsOutageMs, null);
   assert.equal('dnsOutageMs' in of(history), false);
 });
 

@@ -11,7 +11,7 @@ import { runFailover } from '../../rehearsal/drills/failover/run.ts';
 import type { FailoverPlan } from '../../rehearsal/drills/failover/scenario.ts';
 import { reportOf } from '../../rehearsal/drills/report.ts';
 import type { DrillOptions, ScenarioResult } from '../../rehearsal/drills/scenario.ts';
-import { KILL_PRIMARY, killPrimary } from '../../rehearsal/drills/scenarios/kill-primary.ts';
+import { breaking, KILL_PRIMARY, killPrimary } from '../../rehearsal/drills/scenarios/kill-primary.ts';
 import { DrillError, type DrilledSystem } from '../../rehearsal/drills/system.ts';
 import { jsonOf, tableOf } from '../../rehearsal/drills/table.ts';
 import { stageConfig } from '../../rehearsal/supervisor/stage.ts';
@@ -22,12 +22,12 @@ const DELAY_MS = { primary: 5, standby: 15 } as const;
 /** The same scenario in a few seconds, one variant of it. Other tests run at the same time on as few as two cores, so
  * the limits that depend on the machine are wider; what fails here fails by far more. */
 function shortened(variant: 'SIGKILL' | 'SIGSTOP'): FailoverPlan {
+  const act = breaking(variant === 'SIGKILL' ? 'kill' : 'freeze', 800);
   const variants = KILL_PRIMARY.variants.filter(({ name }) => name === variant);
   return {
     ...KILL_PRIMARY,
-    variants,
+    variants: variants.map((whole) => ({ ...whole, act })),
     warmUpMs: 1_000,
-    faultMsMin: 800,
     settleMs: 200,
     limits: (config) => ({ ...KILL_PRIMARY.limits(config), redirectMs: 400, attemptsPerOperation: 1.5 }),
   };
@@ -51,6 +51,11 @@ async function system(t: TestContext): Promise<DrilledSystem & { readonly store:
       { region: 'standby', role: 'standby', endpoint: standby.url },
     ],
     token: async () => 'token',
+    routing: async () => undefined,
+    jobs: async () => [],
+    observers: [],
+    paging: () => [],
+    operator: async () => assert.fail('no operator is at hand'),
     broken: new Promise(() => undefined),
     async fault(_, fault) {
       const at = now();
@@ -73,7 +78,7 @@ const run = async (
   return {
     scenario: killPrimary,
     seed: all.seed,
-    ...(await runFailover(shortened(variant), await system(t), all)),
+    ...(await runFailover(shortened(variant), () => system(t), all)),
   };
 };
 
@@ -146,7 +151,8 @@ test('a write that is gone afterwards is found and fails the drill', async (t) =
       return at;
     },
   };
-  const result = await runFailover(shortened('SIGSTOP'), forgetful, { config: stageConfig('dev'), seed: 1 });
+  const options = { config: stageConfig('dev'), seed: 1 };
+  const result = await runFailover(shortened('SIGSTOP'), async () => forgetful, options);
   assert.ok(missed(result).includes('SIGSTOP: acknowledged writes lost'), String(missed(result)));
   const [variant] = result.variants;
   assert.deepEqual(new Set(variant?.missing.map(({ region }) => region)), new Set(['primary', 'standby']));
@@ -154,17 +160,17 @@ test('a write that is gone afterwards is found and fails the drill', async (t) =
 
 test('a system that breaks down by itself, or an interrupt, ends the drill without a verdict', async (t) => {
   const drilled = await system(t);
-  const breaking = {
+  const failing = {
     ...drilled,
     broken: new Promise<Error>((resolve) => setTimeout(resolve, 300, new Error('gone'))),
   };
   const options = { config: stageConfig('dev'), seed: 1 };
   await assert.rejects(
-    runFailover(shortened('SIGKILL'), breaking, options),
+    runFailover(shortened('SIGKILL'), async () => failing, options),
     (error: unknown) => error instanceof DrillError && /broke down by itself: gone/.test(error.message),
   );
   await assert.rejects(
-    runFailover(shortened('SIGKILL'), drilled, { ...options, signal: AbortSignal.timeout(300) }),
+    runFailover(shortened('SIGKILL'), async () => drilled, { ...options, signal: AbortSignal.timeout(300) }),
     { name: 'TimeoutError' },
   );
 });

@@ -16,7 +16,6 @@ import { editOf, keyOfEdit } from '../../rehearsal/drills/sync/edits.ts';
 import type { Made, Sent, SyncHistory } from '../../rehearsal/drills/sync/history.ts';
 import { keepHistory } from '../../rehearsal/drills/sync/keep.ts';
 import { openWireTap } from '../../rehearsal/drills/sync/wire-tap.ts';
-import type { SyncedSystem } from '../../rehearsal/drills/system.ts';
 import { jsonOf, tableOf } from '../../rehearsal/drills/table.ts';
 import { listen } from '../../rehearsal/supervisor/ports.ts';
 import { stageConfig } from '../../rehearsal/supervisor/stage.ts';
@@ -227,7 +226,8 @@ test('the report of a sync drill draws what was settled and what waits, and list
       facts: { acknowledgedWritesLost: 1 },
     }),
   };
-  const result = await runScenario(scenario, {} as SyncedSystem, { config: stageConfig('dev'), seed: 3 });
+  const fresh = () => assert.fail('it starts nothing');
+  const result = await runScenario(scenario, fresh, { config: stageConfig('dev'), seed: 3 });
   const html = reportOf([result]);
   assert.match(html, /Missed: lost/);
   assert.match(html, /the &#60;van&#62;/);

@@ -104,7 +104,8 @@ test('npm run token refuses bad values with exit status 1 and nothing on standar
     [['--ttl', '1e3'], /whole number of seconds/],
     [['--tenant', 'No Body'], /got "No Body"/],
     [['--scope', 'everything'], /got "everything"/],
-    [['--stage', 'moon'], /one of dev, prod, got "moon"/],
+    [['--stage', 'moon'], /one of dev, prod, gov, got "moon"/],
+    [['--stage', 'gov'], /plays three strongly consistent replicas, got stage "gov"/],
     [['--colour', 'red'], /--colour/],
   ] as const)
     await assert.rejects(token(...args), (error: { code: number; stdout: string; stderr: string }) => {

@@ -77,6 +77,7 @@ test('a handler gets its event, its context and its own environment, and nothing
           region: 'us-east-2',
           awsEndpoint: 'http://127.0.0.1:1',
           jwtKeySet: 'ours',
+          probes: {},
         }),
     },
   );

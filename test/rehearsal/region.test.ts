@@ -6,10 +6,16 @@ import { type TestContext, test } from 'node:test';
 import { readDeployment } from '../../rehearsal/assembly/assembly.ts';
 import { startAws } from '../../rehearsal/aws/aws.ts';
 import { recordsSchema } from '../../rehearsal/aws/start-table.ts';
+import { apisOf } from '../../rehearsal/region/api-gateway-model.ts';
+import { workingFunctionsOf } from '../../rehearsal/region/gray.ts';
 import { unrehearsedSettings } from '../../rehearsal/region/region-plan.ts';
-import type { FromRegionProcess, RegionProcessOptions } from '../../rehearsal/supervisor/messages.ts';
-import { apiTemplate } from './fixtures/api.ts';
-import { functionTemplate, writeAssembly } from './fixtures/assembly.ts';
+import type {
+  FromRegionProcess,
+  RegionProcessOptions,
+  ToRegionProcess,
+} from '../../rehearsal/supervisor/messages.ts';
+import { apiTemplate, type FixtureMethod } from './fixtures/api.ts';
+import { deploymentOf, functionTemplate, writeAssembly } from './fixtures/assembly.ts';
 
 const REGION = join(import.meta.dirname, '..', '..', 'rehearsal', 'region', 'region.ts');
 const LAMBDA = 'arn:aws:lambda:us-east-2:000000000000:function';
@@ -93,7 +99,7 @@ async function start(
     account: '000000000000',
     region,
     awsEndpoint: 'http://127.0.0.1:1',
-    substitutions: { jwtKeySet: '{"keys":[]}' },
+    substitutions: { jwtKeySet: '{"keys":[]}', probes: {} },
     ...more,
   };
   const child = fork(REGION, [JSON.stringify(options)], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
@@ -151,12 +157,17 @@ test('serves its API, keeps its schedule, says what it does, and goes when its p
   assert.equal(metrics.type === 'metrics' ? metrics.points.length : 0, 4, 'the schedule ran at once');
   await message((it) => it.type === 'log' && it.line === 'metrics: a plain line');
 
+  const ask = async () => (await fetch(`${url}/a/7`, { headers: { authorization: 'acme' } })).status;
+  child.send({ type: 'gray', gray: true } satisfies ToRegionProcess);
+  while ((await ask()) === 200);
+  assert.equal(await ask(), 502, 'its work fails as that of a function that breaks');
+  assert.ok(messages.some((it) => it.type === 'log' && it.line.includes('Rehearsal.InjectedError')));
+  child.send({ type: 'gray', gray: false } satisfies ToRegionProcess);
+  while ((await ask()) === 502);
+  assert.equal(await ask(), 200);
+
   child.kill('SIGINT');
-  assert.equal(
-    (await fetch(`${url}/a/7`, { headers: { authorization: 'acme' } })).status,
-    200,
-    'Ctrl-C is not for it',
-  );
+  assert.equal(await ask(), 200, 'Ctrl-C is not for it');
   child.disconnect();
   const [code] = await once(child, 'exit');
   assert.equal(code, 0);
@@ -292,4 +303,22 @@ test('settings that are not played are listed for all regions', (t) => {
     'eden-field-test-only/echo: AWS::Lambda::Function Layers',
     'eden-field-test-only/echo: AWS::Lambda::Function VpcConfig',
   ]);
+});
+
+test('all that the API leads to fails, but for what answers health and who lets callers in', (t) => {
+  const methods: FixtureMethod[] = [
+    { path: '/health', method: 'GET', to: 'health' },
+    { path: '/ready', method: 'GET', to: 'ready' },
+    { path: '/v1/records/{collection}/{id}', method: 'PUT', to: 'records', authorizer: true },
+    { path: '/v1/sync/push', method: 'POST', to: 'push', authorizer: true },
+    { path: '/v1/sync/{proxy+}', method: 'ANY', to: 'rest' },
+    { path: '/', method: 'GET', to: 'health' },
+  ];
+  const deployment = deploymentOf(t, apiTemplate(methods));
+  const { apis } = apisOf(deployment, 'us-east-2');
+  assert.deepEqual([...workingFunctionsOf(apis)].sort(), ['push', 'ready', 'records', 'rest']);
+});
+
+test('a region without an API has no work to fail', () => {
+  assert.equal(workingFunctionsOf([]).size, 0);
 });

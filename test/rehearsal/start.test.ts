@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, mkdtemp, rm } from 'node:fs/promises';
+import { access, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -139,6 +139,27 @@ test('comes up, serves, is broken and revived, tells of it, and leaves nothing b
     assert.equal(quorum.endpoint, null);
     assert.match(started.output().stderr, /Not rehearsed[\s\S]*AWS::SNS::Topic/);
     assert.match(started.output().stderr, /JWT_KEY_SET/);
+    assert.match(started.output().stderr, /OBSERVED/);
+  });
+
+  await t.test("the state file has what operators' commands need", async () => {
+    const { pid, stage, table, regions, ...rest } = JSON.parse(await readFile(stateFile, 'utf8'));
+    assert.deepEqual([pid, stage], [supervisor.pid, 'dev']);
+    assert.match(table, /^eden-field-dev/);
+    const { console: url, failoverName, resolver, aws } = ready;
+    assert.deepEqual(rest, { console: url, failoverName, resolver, aws });
+    const serving = ({ region, role, endpoint }: Ready['regions'][number]) => ({
+      region,
+      role,
+      endpoint,
+      health: `${endpoint}/health`,
+      ready: `${endpoint}/ready`,
+    });
+    assert.deepEqual(regions, [
+      serving(primary),
+      serving(standby),
+      { region: quorum.region, role: 'quorum' },
+    ]);
   });
 
   const put = (endpoint: string, id: string, headers: Record<string, string>) =>
@@ -163,7 +184,8 @@ test('comes up, serves, is broken and revived, tells of it, and leaves nothing b
       '--state',
       stateFile,
     ]);
-    assert.match(stdout, new RegExp(`^${primary.region} is active: ${ready.failoverName} leads there`));
+    assert.match(stdout, new RegExp(`^${primary.region} is active`));
+    assert.match(stdout, new RegExp(`${ready.failoverName} leads to ${primary.region}`));
     assert.match(stdout, /healthy {4}eden-field-dev primary answers/);
     const found = await fetch(`${ready.resolver}/resolve?name=${ready.failoverName}&type=CNAME`);
     assert.equal(((await found.json()) as { endpoint: string }).endpoint, primary.endpoint);
@@ -182,6 +204,24 @@ test('comes up, serves, is broken and revived, tells of it, and leaves nothing b
     assert.equal(conditionOf(await stateOf(ready), primary.region), 'running');
     const read = await fetch(`${primary.endpoint}/v1/records/notes/n3`, { headers: { authorization } });
     assert.equal(read.status, 200, 'what was written meanwhile is there');
+  });
+
+  await t.test('the state says who is active by the table, and where that was read', async () => {
+    const { routing } = await until(ready, (state) => state.routing !== undefined);
+    assert.deepEqual(
+      [routing?.activeRegion, routing?.epoch, routing?.readIn],
+      [primary.region, 0, standby.region],
+    );
+  });
+
+  await t.test('a gray region is healthy, and its work fails until it is revived', async () => {
+    assert.equal(await fault(ready, primary.region, 'gray'), 200);
+    assert.equal(conditionOf(await stateOf(ready), primary.region), 'gray');
+    assert.equal((await fetch(`${primary.endpoint}/health`)).status, 200);
+    assert.equal((await fetch(`${primary.endpoint}/ready`)).status, 502);
+    assert.equal((await put(primary.endpoint ?? '', 'while-gray', { authorization })).status, 502);
+    assert.equal(await fault(ready, primary.region, 'revive'), 200);
+    assert.equal((await put(primary.endpoint ?? '', 'while-gray', { authorization })).status, 201);
   });
 
   await t.test('a frozen and an isolated region are silent, and answer again once revived', async () => {
@@ -323,7 +363,7 @@ test('what it does not understand is answered with how it is used', async () => 
     [['--colour', 'red'], /--colour/],
     [['--port', 'high'], /--port is 0 or from 1024 to 65000, got "high"/],
     [['--port', '80'], /got "80"/],
-    [['--stage', 'moon'], /one of dev, prod, got "moon"/],
+    [['--stage', 'moon'], /one of dev, prod, gov, got "moon"/],
   ] as const)
     await assert.rejects(
       promisify(execFile)(process.execPath, [join(ROOT, 'rehearsal/start.ts'), ...args]),

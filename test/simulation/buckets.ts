@@ -4,6 +4,7 @@ import type { AuditPlace } from '../../bin/audit/places.ts';
 import type { AuditStore } from '../../lambdas/store/audit-store.ts';
 import { StoreUnavailableError } from '../../lambdas/store/store.ts';
 import { auditKey, losingPayloadKey } from '../../protocol/audit.ts';
+import { routingChangeKey } from '../../protocol/routing.ts';
 import type { Dice } from './dice.ts';
 import type { Scheduler } from './scheduler.ts';
 
@@ -59,6 +60,7 @@ export class Buckets {
       putPayload: (tenant, sha256, payload) => put(losingPayloadKey(tenant, sha256), payload),
       payload: (tenant, sha256) => call(false, () => objects.get(losingPayloadKey(tenant, sha256))),
       entry: (record, sequence, hash) => call(false, () => objects.get(auditKey(record, sequence, hash))),
+      archiveRouting: (change) => put(routingChangeKey(change), JSON.stringify(change)),
     };
   }
 

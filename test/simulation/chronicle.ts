@@ -271,6 +271,12 @@ function stateName(pk: string, version: string, payload: string | undefined): st
   return `${pk} ${version} ${payload}`;
 }
 
-export function idOf({ session, sequence }: { readonly session: string; readonly sequence: number }): string {
+export function idOf({
+  session,
+  sequence,
+}: {
+  readonly session?: string;
+  readonly sequence?: number;
+}): string {
   return `${session}:${sequence}`;
 }

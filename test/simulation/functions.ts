@@ -77,7 +77,12 @@ export class RegionFunctions {
   /** One minute of observing. */
   observe(): Promise<void> {
     const service = this.#own();
-    return createObserver({ ...service, wait: (ms) => this.#parts.scheduler.wait(ms) })();
+    // No change is ever made here, so there is none to archive.
+    return createObserver({
+      ...service,
+      archive: async () => {},
+      wait: (ms) => this.#parts.scheduler.wait(ms),
+    })();
   }
 
   sweep(): Promise<void> {

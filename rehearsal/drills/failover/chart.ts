@@ -47,7 +47,7 @@ export function runChart(result: VariantResult, regions: readonly string[]): str
       timeAxis(frame, faultAt, 10_000, 's'),
       bars,
       dns,
-      markers(frame, markersOf(result)),
+      markers(frame, result.marks),
     ].join(''),
   );
 }
@@ -95,33 +95,6 @@ export function faultChart(result: VariantResult, regions: readonly string[]): s
       markers(frame, [{ at: faultAt, text: 'fault', style: 'fault' }, ...redirect]),
     ].join(''),
   );
-}
-
-function markersOf({
-  faultAt,
-  revivedAt,
-  variant,
-  history,
-  region,
-  measurements,
-}: VariantResult): readonly Marker[] {
-  const dnsBack = history
-    .filter((it) => it.client === 'dns' && it.ok && it.region !== region && it.endedAt > faultAt)
-    .reduce((first, { endedAt }) => Math.min(first, endedAt), Number.POSITIVE_INFINITY);
-  const dns: readonly Marker[] = Number.isFinite(dnsBack)
-    ? [
-        {
-          at: dnsBack,
-          text: `DNS-only served again, ${((measurements.dnsOutageMs ?? 0) / 1_000).toFixed(1)} s`,
-          style: 'good',
-        },
-      ]
-    : [];
-  return [
-    { at: faultAt, text: variant.name, style: 'fault' },
-    ...dns,
-    { at: revivedAt, text: 'revived', style: 'plain' },
-  ];
 }
 
 function longestGapText({ measurements: { longestGapMs } }: VariantResult): string {

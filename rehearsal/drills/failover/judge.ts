@@ -22,6 +22,14 @@ const RULES: readonly Rule[] = [
     measured: ({ redirectMs }) => redirectMs,
   },
   {
+    name: 'longest gap between successes',
+    unit: 's',
+    below: '<',
+    limit: ({ longestGapMs }) => longestGapMs,
+    measured: ({ longestGapMs }) => longestGapMs,
+    scale: 1 / 1_000,
+  },
+  {
     name: 'requests failed',
     unit: 'requests',
     below: '≤',
@@ -56,6 +64,13 @@ const RULES: readonly Rule[] = [
     limit: ({ dnsOutageMs }) => dnsOutageMs,
     measured: ({ dnsOutageMs }) => dnsOutageMs,
     scale: 1 / 1_000,
+  },
+  {
+    name: 'DNS-only requests failed',
+    unit: 'requests',
+    below: '≤',
+    limit: ({ dnsRequestsFailed }) => dnsRequestsFailed,
+    measured: ({ dnsRequestsFailed }) => dnsRequestsFailed,
   },
 ];
 

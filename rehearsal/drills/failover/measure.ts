@@ -11,7 +11,8 @@ export interface MeasureInput {
   readonly region: string;
   /** Acknowledged writes that a read afterwards did not find, per region asked. */
   readonly missing: readonly { readonly key: string; readonly region: string; readonly found: string }[];
-  readonly dnsExpected: boolean;
+  /** Whether a client that knows only the failover name has to be served elsewhere, or worked beside at all. */
+  readonly dns: 'moves' | 'stays' | 'absent';
 }
 
 export interface Gap {
@@ -22,7 +23,7 @@ export interface Gap {
 export interface Measurements {
   /** Fault to the first request another region received because of it and then served; null: there was none. */
   readonly redirectMs: number | null;
-  /** Between two successes of the library client, from the last one before the fault on. */
+  /** Between two successes of the library client, from the last one before the fault on: the outage that it saw. */
   readonly longestGapMs: number;
   readonly longestGap: Gap;
   /** From scheduled start to answer, of the library client, from the steady state on. */
@@ -36,18 +37,19 @@ export interface Measurements {
   readonly attemptsPerOperation: number;
   readonly acknowledgedWrites: number;
   readonly acknowledgedWritesLost: number;
-  /** Last success of the DNS-only client before, to its first after; null: none came. Absent when not looked at. */
+  /** Of the DNS-only client: its last success at the broken region, to its first elsewhere (null: none came); where it is
+   * not to move, between two successes. Absent when not looked at. */
   readonly dnsOutageMs?: number | null;
+  readonly dnsRequests?: number;
   readonly dnsRequestsFailed?: number;
 }
 
 export function measure(input: MeasureInput): Measurements {
-  const { history, steadyFrom, faultAt, missing, dnsExpected } = input;
+  const { history, steadyFrom, faultAt, missing } = input;
   const library = history.filter(({ client }) => client === 'library');
   const longestGap = longestGapOf(library, faultAt);
   const steady = library.filter(({ scheduledAt, endedAt }) => scheduledAt >= steadyFrom && endedAt < faultAt);
   const attempts = steady.reduce((sum, entry) => sum + entry.attempts.length, 0);
-  const dns = history.filter(({ client }) => client === 'dns');
   return {
     redirectMs: redirectMsOf(library, input),
     longestGapMs: longestGap.to - longestGap.from,
@@ -65,9 +67,17 @@ export function measure(input: MeasureInput): Measurements {
     attemptsPerOperation: steady.length === 0 ? Number.NaN : attempts / steady.length,
     acknowledgedWrites: acknowledgedWrites(history).size,
     acknowledgedWritesLost: new Set(missing.map(({ key }) => key)).size,
-    ...(dnsExpected
-      ? { dnsOutageMs: dnsOutageMsOf(dns, input), dnsRequestsFailed: dns.filter(({ ok }) => !ok).length }
-      : {}),
+    ...(input.dns === 'absent' ? {} : measureDns(input)),
+  };
+}
+
+function measureDns(input: MeasureInput): Partial<Measurements> {
+  const dns = input.history.filter(({ client }) => client === 'dns');
+  const gap = longestGapOf(dns, input.faultAt);
+  return {
+    dnsOutageMs: input.dns === 'moves' ? dnsOutageMsOf(dns, input) : gap.to - gap.from,
+    dnsRequests: dns.length,
+    dnsRequestsFailed: dns.filter(({ ok }) => !ok).length,
   };
 }
 

@@ -1,10 +1,13 @@
 // A failover drill's variants as the outcome that every drill has: judged, tabled, drawn, and as JSON.
+import type { RoutingChange } from '../../../protocol/routing.ts';
+import { seconds } from '../lines.ts';
 import type { Outcome, Section } from '../scenario.ts';
 import { regionStyle } from '../svg.ts';
 import { faultChart, runChart } from './chart.ts';
 import type { Measurements } from './measure.ts';
 import { rowsOf } from './rows.ts';
 import type { VariantResult } from './run.ts';
+import type { Ordered } from './seen.ts';
 
 export interface FailoverOutcome extends Outcome {
   readonly variants: readonly VariantResult[];
@@ -31,12 +34,22 @@ function factsOf(variants: readonly VariantResult[]): Outcome['facts'] {
   return {
     acknowledgedWritesLost: sum(variants, ({ acknowledgedWritesLost }) => acknowledgedWritesLost),
     requestsFailed: sum(variants, ({ requestsFailed }) => requestsFailed),
-    variants: variants.map(({ variant, targets: _, history: __, missing, ...rest }) => ({
-      variant: variant.name,
-      fault: variant.fault,
-      ...rest,
-      missing: missing.slice(0, MISSING_MAX),
-    })),
+    variants: variants.map(
+      ({ variant, region, startedAt, steadyFrom, faultAt, revivedAt, endedAt, ...result }) => ({
+        variant: variant.name,
+        done: variant.done,
+        region,
+        startedAt,
+        steadyFrom,
+        faultAt,
+        revivedAt,
+        endedAt,
+        measurements: result.measurements,
+        routingChanges: result.changes,
+        orders: result.orders,
+        missing: result.missing.slice(0, MISSING_MAX),
+      }),
+    ),
   };
 }
 
@@ -45,7 +58,7 @@ function sum(variants: readonly VariantResult[], of: (measurements: Measurements
 }
 
 function sectionOf(result: VariantResult): Section {
-  const { variant, region, history } = result;
+  const { variant, region, history, notes } = result;
   // The broken region first, the others in the order they appear.
   const others = history.flatMap((entry) => (entry.region === undefined ? [] : [entry.region]));
   const regions = [...new Set([region, ...others])];
@@ -54,7 +67,7 @@ function sectionOf(result: VariantResult): Section {
     { style: 'failed', text: 'failed' },
   ];
   return {
-    heading: `${variant.name}: ${region} is ${variant.fault === 'kill' ? 'killed' : 'frozen'}`,
+    heading: `${variant.name}: ${region} is ${variant.done}`,
     figures: [
       {
         svg: faultChart(result, regions),
@@ -67,5 +80,16 @@ function sectionOf(result: VariantResult): Section {
         keys,
       },
     ],
+    notes: [...result.changes.map(changeNote), ...result.orders.map(orderNote), ...notes],
   };
+}
+
+function changeNote({ what, from, to, by, reason, votes, at }: RoutingChange): string {
+  const cast = votes.map(({ observer, why }) => `${observer}: ${why}`).join('; ');
+  return `${new Date(at).toISOString()} ${what} from ${from} to ${to} by ${by}: ${reason}${cast === '' ? '' : ` (${cast})`}`;
+}
+
+function orderNote({ command, args, at, endedAt, code, said }: Ordered): string {
+  const last = said.trim().split('\n').at(-1) ?? '';
+  return `${[command, ...args].join(' ')}: ended with ${code} after ${seconds(endedAt - at)}: ${last}`;
 }

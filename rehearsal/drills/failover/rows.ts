@@ -1,5 +1,5 @@
 // The table of a failover drill: a line a measurement, a column a variant.
-import { milliseconds, withUnit } from '../lines.ts';
+import { milliseconds, seconds, withUnit } from '../lines.ts';
 import type { Row } from '../scenario.ts';
 import type { Measurements } from './measure.ts';
 import type { VariantResult } from './run.ts';
@@ -18,17 +18,23 @@ const LINES: readonly Line[] = [
     judgedAs: 'redirect',
     show: ({ redirectMs }) => (redirectMs === null ? 'never' : milliseconds(redirectMs)),
   },
-  { label: 'longest gap between successes', show: ({ longestGapMs }) => milliseconds(longestGapMs) },
+  {
+    label: 'longest gap between successes',
+    judgedAs: 'longest gap between successes',
+    show: ({ longestGapMs }) => milliseconds(longestGapMs),
+  },
   { label: 'worst request latency', show: ({ worstLatencyMs }) => milliseconds(worstLatencyMs) },
   {
     label: 'DNS-only outage',
     judgedAs: 'DNS-only outage',
     show: ({ dnsOutageMs }) =>
-      dnsOutageMs === undefined
-        ? undefined
-        : dnsOutageMs === null
-          ? 'not over'
-          : `${(dnsOutageMs / 1_000).toFixed(1)} s`,
+      dnsOutageMs === undefined ? undefined : dnsOutageMs === null ? 'not over' : seconds(dnsOutageMs),
+  },
+  {
+    label: 'DNS-only requests failed',
+    judgedAs: 'DNS-only requests failed',
+    show: ({ dnsRequestsFailed, dnsRequests }) =>
+      dnsRequestsFailed === undefined ? undefined : `${dnsRequestsFailed} of ${dnsRequests}`,
   },
   {
     label: 'requests failed',
@@ -50,7 +56,24 @@ const LINES: readonly Line[] = [
   { label: 'latency p95, steady', show: ({ steadyLatencyMsP95 }) => milliseconds(steadyLatencyMsP95) },
 ];
 
+/** What was measured of the load, then what was seen of the system's decisions. */
 export function rowsOf(variants: readonly VariantResult[]): readonly Row[] {
+  return [...loadRowsOf(variants), ...seenRowsOf(variants)];
+}
+
+function seenRowsOf(variants: readonly VariantResult[]): readonly Row[] {
+  const labels = new Set(variants.flatMap(({ rows }) => rows.map(({ label }) => label)));
+  return [...labels].map((label) => {
+    const found = variants.map(({ rows }) => rows.find((row) => row.label === label));
+    return {
+      label,
+      target: found.find((row) => row?.target)?.target ?? '',
+      cells: found.map((row) => row?.cells[0] ?? { text: '' }),
+    };
+  });
+}
+
+function loadRowsOf(variants: readonly VariantResult[]): readonly Row[] {
   return LINES.flatMap(({ label, judgedAs, show }) => {
     const cells = variants.map(({ measurements, targets, variant }) => ({
       text: show(measurements),

@@ -1,12 +1,16 @@
-// Runs a failover drill: load, fault, wait, revive, settle, read everything back; once per variant.
+// Runs a failover drill: load, whatever the plan does to the system, settling, everything read back; once per variant,
+// each on a system of its own.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { preciseNow } from '../../measuring.ts';
 import { Children } from '../../supervisor/children.ts';
-import type { DrillOptions, TargetResult } from '../scenario.ts';
+import { judged } from '../lines.ts';
+import type { DrillOptions, Row, TargetResult } from '../scenario.ts';
 import { Stopping } from '../stopping.ts';
-import { DrillError, type DrilledSystem } from '../system.ts';
+import type { Marker } from '../svg.ts';
+import { DrillError, type DrilledSystem, type FreshSystem } from '../system.ts';
+import { Acting } from './acting.ts';
 import { type OperationEntry, readHistory } from './history.ts';
 import { judge } from './judge.ts';
 import { type MissingWrite, PROGRESS_EVERY_MS, type Progress } from './load-messages.ts';
@@ -14,6 +18,8 @@ import { LoadProcess } from './load-process.ts';
 import { type Measurements, measure } from './measure.ts';
 import { type FailoverOutcome, outcomeOf } from './outcome.ts';
 import type { FailoverPlan, Variant } from './scenario.ts';
+import type { Look, Seen } from './seen.ts';
+import { Watch } from './watch.ts';
 
 export interface VariantResult {
   readonly variant: Variant;
@@ -22,12 +28,19 @@ export interface VariantResult {
   readonly startedAt: number;
   readonly steadyFrom: number;
   readonly faultAt: number;
-  readonly revivedAt: number;
+  readonly revivedAt?: number;
   readonly endedAt: number;
   readonly measurements: Measurements;
   readonly missing: readonly MissingWrite[];
   readonly targets: readonly TargetResult[];
+  /** What is said of what was seen, one cell each. */
+  readonly rows: readonly Row[];
+  readonly marks: readonly Marker[];
   readonly history: readonly OperationEntry[];
+  readonly looks: readonly Look[];
+  readonly changes: Seen['changes'];
+  readonly orders: Seen['orders'];
+  readonly notes: readonly string[];
 }
 
 /** Before a fault the load runs steadily: for this long every report is quick and comes from the region to be broken,
@@ -40,13 +53,11 @@ const CARRIED_SHARE = 0.9;
 const STEADY_WITHIN_MS = 60_000;
 /** Beyond its limit DNS is waited for a little longer, so that the table says how late it was. */
 const DNS_GRACE_MS = 30_000;
-/** Detection of three good probes and propagation, after a revival, with room. */
-const DNS_BACK_WITHIN_MS = 120_000;
 
 /** @throws DrillError the drill could not be run as described, so that it says nothing about the system */
 export async function runFailover(
   plan: FailoverPlan,
-  system: DrilledSystem,
+  fresh: FreshSystem<DrilledSystem>,
   options: DrillOptions,
 ): Promise<FailoverOutcome> {
   const children = new Children();
@@ -54,10 +65,9 @@ export async function runFailover(
   const folder = historyFolder ?? (await mkdtemp(join(tmpdir(), 'eden-field-drill-')));
   try {
     const variants: VariantResult[] = [];
-    for (const [index, variant] of plan.variants.entries()) {
-      const run = new VariantRun(plan, variant, system, options, index < plan.variants.length - 1);
-      const historyFile = join(folder, `${plan.name}-${variant.name}.jsonl`);
-      variants.push(await run.run(children, historyFile));
+    for (const variant of plan.variants) {
+      const run = new VariantRun(plan, variant, await fresh(), options);
+      variants.push(await run.run(children, join(folder, `${plan.name}-${variant.name}.jsonl`)));
     }
     return outcomeOf(variants);
   } finally {
@@ -72,24 +82,16 @@ class VariantRun {
   readonly #system: DrilledSystem;
   readonly #options: DrillOptions;
   readonly #region: string;
-  readonly #othersFollow: boolean;
   readonly #stopping: Stopping;
   /** The reports of the last {@link STEADY_MS}. */
   readonly #reports: Progress[] = [];
   #dnsServedBy: string | undefined;
 
-  constructor(
-    plan: FailoverPlan,
-    variant: Variant,
-    system: DrilledSystem,
-    options: DrillOptions,
-    othersFollow: boolean,
-  ) {
+  constructor(plan: FailoverPlan, variant: Variant, system: DrilledSystem, options: DrillOptions) {
     this.#plan = plan;
     this.#variant = variant;
     this.#system = system;
     this.#options = options;
-    this.#othersFollow = othersFollow;
     this.#stopping = new Stopping(system, options.signal);
     const region = system.regions.find(({ role }) => role === variant.role)?.region;
     if (region === undefined) throw new DrillError(`there is no ${variant.role} region to break`);
@@ -97,10 +99,33 @@ class VariantRun {
   }
 
   async run(children: Children, historyFile: string): Promise<VariantResult> {
-    const { warmUpMs, settleMs, limits } = this.#plan;
-    const { seed, fallback = true, silenceDetection = true, config } = this.#options;
-    const { dns } = this.#system;
+    const { warmUpMs, settleMs, load: profile } = this.#plan;
     const startedAt = preciseNow();
+    const load = await this.#startLoad(children, historyFile);
+    this.#step(`${profile.requestsPerSecond} requests/s, warming up for ${warmUpMs / 1_000} s`);
+    await this.#stopping.pause(warmUpMs);
+    await this.#steady();
+    const watch = this.#plan.follow && new Watch(this.#system);
+    try {
+      const acting = this.#acting(watch);
+      await this.#variant.act(acting);
+      await this.#stopping.pause(settleMs);
+      this.#step('waiting for what is under way');
+      await this.#stopping.orStopped(load.stop());
+      const endedAt = preciseNow();
+      this.#step('reading every acknowledged write from both regions');
+      const { missing } = await this.#stopping.orStopped(load.readBack());
+      await load.end();
+      const history = await readHistory(historyFile);
+      return await this.#result({ acting, startedAt, endedAt, history, missing, looks: watch?.looks ?? [] });
+    } finally {
+      await watch?.stop();
+    }
+  }
+
+  async #startLoad(children: Children, historyFile: string): Promise<LoadProcess> {
+    const { seed, fallback = true, silenceDetection = true } = this.#options;
+    const { dns } = this.#system;
     const load = await LoadProcess.start(children, {
       endpoints: this.#system.regions.map(({ region, endpoint }) => ({ region, url: endpoint })),
       token: await this.#system.token(),
@@ -113,79 +138,83 @@ class VariantRun {
     });
     this.#stopping.alsoOn(load.failed);
     load.listen((progress) => this.#hear(progress));
+    return load;
+  }
 
-    this.#step(`${this.#plan.load.requestsPerSecond} requests/s, warming up for ${warmUpMs / 1_000} s`);
-    await this.#stopping.pause(warmUpMs);
-    await this.#steady();
-    const faultAt = await this.#breakRegion();
-    await this.#restOfFault(faultAt, limits(config).dnsOutageMs);
-    this.#step(`reviving ${this.#region}`);
-    await this.#stopping.orStopped(this.#system.fault(this.#region, 'revive'));
-    const revivedAt = preciseNow();
-    await this.#stopping.pause(settleMs);
-    this.#step('waiting for what is under way');
-    await this.#stopping.orStopped(load.stop());
-    const endedAt = preciseNow();
-    this.#step('reading every acknowledged write from both regions');
-    const { missing } = await this.#stopping.orStopped(load.readBack());
-    await load.end();
-    if (dns && this.#othersFollow) await this.#dnsBack(dns);
-
-    const history = await readHistory(historyFile);
-    const measurements = measure({
-      history,
-      steadyFrom: faultAt - MEASURED_MS,
-      faultAt,
-      region: this.#region,
-      missing,
-      dnsExpected: dns !== undefined,
+  #acting(watch: Watch | undefined): Acting {
+    const { config } = this.#options;
+    const { dnsOutageMs } = this.#plan.limits(config);
+    const waits = this.#system.dns !== undefined && dnsOutageMs !== undefined;
+    return new Acting({
+      config,
+      system: this.#system,
+      stopping: this.#stopping,
+      watch,
+      dnsServedBy: () => this.#dnsServedBy,
+      dnsWithinMs: waits ? dnsOutageMs + DNS_GRACE_MS : undefined,
+      signal: this.#options.signal,
+      step: (text) => this.#step(text),
     });
+  }
+
+  async #result(parts: {
+    readonly acting: Acting;
+    readonly startedAt: number;
+    readonly endedAt: number;
+    readonly history: readonly OperationEntry[];
+    readonly missing: readonly MissingWrite[];
+    readonly looks: readonly Look[];
+  }): Promise<VariantResult> {
+    const { acting, startedAt, endedAt, history, missing, looks } = parts;
+    const { name } = this.#variant;
+    const { limits, follow, dnsMoves, notes = [] } = this.#plan;
+    const { config } = this.#options;
+    const { faultAt } = acting;
+    if (faultAt === undefined) throw new DrillError(`${name} did nothing to the system`);
+    const steadyFrom = faultAt - MEASURED_MS;
+    const dns = this.#system.dns === undefined ? 'absent' : dnsMoves ? 'moves' : 'stays';
+    const measurements = measure({ history, steadyFrom, faultAt, region: this.#region, missing, dns });
+    const seen: Seen = {
+      ...acting.seen,
+      region: this.#region,
+      other: this.#system.regions.find(({ region }) => region !== this.#region)?.region ?? '',
+      observers: this.#system.observers,
+      faultAt,
+      endedAt,
+      history,
+      looks,
+      changes: follow ? await this.#changes() : [],
+      jobs: follow ? await this.#stopping.orStopped(this.#system.jobs()) : [],
+    };
+    const said = judged(follow?.(seen, config) ?? []);
     return {
       variant: this.#variant,
       region: this.#region,
       startedAt,
-      steadyFrom: faultAt - MEASURED_MS,
+      steadyFrom,
       faultAt,
-      revivedAt,
+      ...(seen.revivedAt === undefined ? {} : { revivedAt: seen.revivedAt }),
       endedAt,
       measurements,
       missing,
-      targets: judge(this.#variant.name, measurements, limits(config)),
+      targets: [
+        ...judge(name, measurements, limits(config)),
+        ...said.targets.map((target) => ({ ...target, name: `${name}: ${target.name}` })),
+      ],
+      rows: said.rows,
+      marks: acting.marks,
       history,
+      looks,
+      changes: seen.changes,
+      orders: seen.orders,
+      notes,
     };
   }
 
-  #breakRegion(): Promise<number> {
-    const { fault, name } = this.#variant;
-    this.#step(`${name}: ${this.#region} is ${fault === 'kill' ? 'killed' : 'frozen'}`);
-    this.#dnsServedBy = undefined;
-    return this.#stopping.orStopped(this.#system.fault(this.#region, fault));
-  }
-
-  /** At least the fault's own time; and until the DNS-only client is served again, or far too late. */
-  async #restOfFault(faultAt: number, dnsOutageMs: number | undefined): Promise<void> {
-    await this.#stopping.pause(this.#plan.faultMsMin);
-    if (this.#system.dns === undefined || dnsOutageMs === undefined) return;
-    this.#step('waiting for the DNS-only client to be served again');
-    const giveUpAt = faultAt + dnsOutageMs + DNS_GRACE_MS;
-    const servedElsewhere = () => this.#dnsServedBy !== undefined && this.#dnsServedBy !== this.#region;
-    while (!servedElsewhere() && preciseNow() < giveUpAt) await this.#stopping.pause(100);
-  }
-
-  /** The next variant breaks the same region: DNS has to lead there again first. */
-  async #dnsBack({ name, resolver }: NonNullable<DrilledSystem['dns']>): Promise<void> {
-    this.#step(`waiting for DNS to lead to ${this.#region} again`);
-    const giveUpAt = preciseNow() + DNS_BACK_WITHIN_MS;
-    for (;;) {
-      const answer = await fetch(`${resolver}/resolve?name=${encodeURIComponent(name)}&type=A`);
-      const { region } = (await answer.json()) as { region?: string };
-      if (region === this.#region) return;
-      if (preciseNow() > giveUpAt)
-        throw new DrillError(
-          `${name} still leads to ${region} ${DNS_BACK_WITHIN_MS / 1_000} s after the revival`,
-        );
-      await this.#stopping.pause(500);
-    }
+  /** The oldest first. */
+  async #changes(): Promise<Seen['changes']> {
+    const state = await this.#stopping.orStopped(this.#system.routing());
+    return state === undefined ? [] : [...state.changes].reverse();
   }
 
   #hear(progress: Progress): void {

@@ -1,6 +1,9 @@
-// A failover drill as data: the load, what is broken and for how long, and what is promised. Running it (run.ts),
+// A failover drill: the load, what is done to the system while it runs, and what is promised. Running it (run.ts),
 // measuring (measure.ts) and judging (judge.ts) know nothing of any single one.
 import type { Config, Role } from '../../../config/config.ts';
+import type { Line } from '../lines.ts';
+import type { Broken, OperatorCommand } from '../system.ts';
+import type { Seen } from './seen.ts';
 
 export interface LoadProfile {
   /** Through the client library, open loop: a slow answer delays no later request. */
@@ -11,11 +14,40 @@ export interface LoadProfile {
   readonly dnsRequestsPerSecond: number;
 }
 
+export type ServingRole = Exclude<Role, 'quorum'>;
+
+/** What may be done while the load runs. Waits end when they have waited long enough, too: that it never came shows in
+ * what was seen, and misses its target. Everything ends when the drill is stopped. */
+export interface Acts {
+  readonly config: Config;
+  /** How long DNS is waited for after a fault: its limit and a little more; undefined where nobody knows only a name. */
+  readonly dnsWithinMs: number | undefined;
+  regionOf(role: ServingRole): string;
+  fault(role: ServingRole, fault: Broken): Promise<void>;
+  /** Resolves once the region runs again. */
+  revive(role: ServingRole): Promise<void>;
+  pause(ms: number): Promise<void>;
+  /** Until the DNS-only client is served by that region. */
+  untilDnsServedBy(role: ServingRole, withinMs: number | undefined): Promise<void>;
+  /** Until the routing state says that this region is active. */
+  untilActive(role: ServingRole, withinMs: number): Promise<void>;
+  /** Until `/ready` of a region was good twice in a row, a probe interval apart. */
+  untilVerified(role: ServingRole, withinMs: number): Promise<void>;
+  /** Until every observer pages, or until none does. */
+  untilPaging(whose: 'all' | 'none', withinMs: number): Promise<void>;
+  /** Runs an operator's command to its end. */
+  order(command: OperatorCommand, args: readonly string[]): Promise<void>;
+}
+
 export interface Variant {
   /** For tables, e.g. `SIGKILL`. */
   readonly name: string;
-  readonly fault: 'kill' | 'freeze';
-  readonly role: Role;
+  /** The region that is left, or is to be kept. */
+  readonly role: ServingRole;
+  /** What is done to it, e.g. `killed`. */
+  readonly done: string;
+  /** The first fault or order in it is what outages are counted from. */
+  readonly act: (acts: Acts) => Promise<void>;
 }
 
 export interface FailoverPlan {
@@ -24,21 +56,29 @@ export interface FailoverPlan {
   readonly load: LoadProfile;
   /** Load before the fault; the last part of it is the steady state. */
   readonly warmUpMs: number;
-  /** The fault lasts at least this long, and until the DNS-only client is served again. */
-  readonly faultMsMin: number;
-  /** Load after the region is back. */
+  /** Load after everything was done. */
   readonly settleMs: number;
+  /** Each on a system of its own. */
   readonly variants: readonly Variant[];
+  /** Whether clients that know only the failover name have to be served elsewhere; otherwise their longest gap counts. */
+  readonly dnsMoves: boolean;
   readonly limits: (config: Config) => Limits;
+  /** Whether the routing state, DNS, `/health` and pages are watched meanwhile, and what is said of that. */
+  readonly follow?: (seen: Seen, config: Config) => readonly Line[];
+  /** For the report, below the figures. */
+  readonly notes?: readonly string[];
 }
 
 /** Each holds for every variant; what is undefined is measured and not judged. */
 export interface Limits {
   /** Fault to the first request that the standby then serves; below, not at. */
   readonly redirectMs?: number;
+  /** Between two successes of a client of the library; below, not at. */
+  readonly longestGapMs?: number;
   readonly requestsFailed?: number;
   readonly acknowledgedWritesLost?: number;
   readonly staleReads?: number;
   readonly attemptsPerOperation?: number;
   readonly dnsOutageMs?: number;
+  readonly dnsRequestsFailed?: number;
 }

@@ -49,8 +49,8 @@ export function offlineDaysOf(plan: OfflinePlan): Scenario {
     name: NAME,
     title: 'A device comes back after days without a network, to the standby',
     about: `A device makes ${plan.edits} edits to ${plan.records} records without a network, while its clock goes through ${plan.offlineMs / 86_400_000} days, and is killed half-way. When it finds a network again, the primary is dead. Everything it was told is durable has to arrive in the standby, once, and a second device has to see the same state.`,
-    run: (system, options) =>
-      SyncDrill.run(NAME, system, options, (drill) => new OfflineRun(drill, plan).run()),
+    run: (fresh, options) =>
+      SyncDrill.run(NAME, fresh, options, (drill) => new OfflineRun(drill, plan).run()),
   };
 }
 

@@ -43,7 +43,7 @@ export function slowNetworkOf(plan: SlowPlan): Scenario {
     name: NAME,
     title: 'A line of 10 Mbit/s with half a second there and back',
     about: `Devices write 12 kB edits and pull each other's over a line of ${plan.bitsPerSecond / 1e6} Mbit/s with ${plan.roundTripMs} ms there and back. All of it has to succeed, and no request may go without its answer.`,
-    run: (system, options) => SyncDrill.run(NAME, system, options, (drill) => new SlowRun(drill, plan).run()),
+    run: (fresh, options) => SyncDrill.run(NAME, fresh, options, (drill) => new SlowRun(drill, plan).run()),
   };
 }
 

@@ -63,8 +63,7 @@ export function splitBrainOf(plan: SplitPlan): Scenario {
     title: 'The primary is cut off from the other regions, and clients on both sides edit the same records',
     about:
       'Two devices know only the primary, two only the standby, one knows both. While the primary reaches no other region it may take nothing: its devices queue, the others go on. Healed, every device has to hold the same state, with nothing acknowledged lost, nothing done twice, and every conflict voted on and in the audit trail.',
-    run: (system, options) =>
-      SyncDrill.run(NAME, system, options, (drill) => new SplitRun(drill, plan).run()),
+    run: (fresh, options) => SyncDrill.run(NAME, fresh, options, (drill) => new SplitRun(drill, plan).run()),
   };
 }
 

@@ -12,7 +12,7 @@ import { getPlainly } from '../plain-http.ts';
 import type { DrillOptions } from '../scenario.ts';
 import { Stopping } from '../stopping.ts';
 import type { Marker } from '../svg.ts';
-import { DrillError, type SyncedSystem } from '../system.ts';
+import { DrillError, type FreshSystem, type SyncedSystem } from '../system.ts';
 import { conflictsShown } from './conflicts-api.ts';
 import type { Look } from './device-messages.ts';
 import { type DeviceEvent, DeviceProcess, DeviceTrouble } from './device-process.ts';
@@ -88,12 +88,13 @@ export class SyncDrill {
   /** Runs `work` on a drill of its own tenant, whose table is empty then. */
   static async run<Result>(
     name: string,
-    system: SyncedSystem,
+    fresh: FreshSystem,
     options: DrillOptions,
     work: (drill: SyncDrill) => Promise<Result>,
   ): Promise<Result> {
     const cleanup = new Cleanup();
     try {
+      const system = await fresh();
       const folder = await mkdtemp(join(tmpdir(), 'eden-field-drill-'));
       cleanup.add(() => rm(folder, { recursive: true, force: true }));
       const children = new Children();

@@ -7,8 +7,8 @@ import { ATTRIBUTES, recordKeyOf, STATE } from '../../../protocol/items.ts';
 import type { Json } from '../../../protocol/operations.ts';
 import type { Version } from '../../../protocol/versions.ts';
 import { DrillError, type TableAccess } from '../system.ts';
+import { TableCalls } from '../table-calls.ts';
 import { type Held, type Logged, type LoggedState, type Mark, markOf } from './history.ts';
-import { TableCalls } from './table-calls.ts';
 
 /** As DynamoDB JSON has it. */
 interface AttributeValue {

@@ -1,8 +1,8 @@
 // Calls to the table's own API: plain signed HTTP with the operator's key, as any SDK would send it.
 import { Agent } from 'node:http';
-import { signed } from '../../aws/signature.ts';
-import { askPlainly } from '../plain-http.ts';
-import { DrillError, type TableAccess } from '../system.ts';
+import { signed } from '../aws/signature.ts';
+import { askPlainly } from './plain-http.ts';
+import { DrillError, type TableAccess } from './system.ts';
 
 const TIMEOUT_MS = 30_000;
 

@@ -1,0 +1,266 @@
+// Whether the active region may be left, and when leaving it is done: pure decisions over what was seen. Every refusal
+// names its kind, so that `--force` overrides what was there to be seen when it was given, and nothing that comes later.
+import {
+  DRAIN_MS,
+  FEED_CHECK_AGE_MS_MAX,
+  FEED_STEADY_MS_MIN,
+  HEARTBEAT_AGE_MS_MAX,
+  HOLD_DOWN_MS,
+} from '../../protocol/limits.ts';
+import type { RoutingState } from '../../protocol/routing.ts';
+import type { Facts } from './facts.ts';
+import type { ReadyLook } from './looks.ts';
+import { lasting, since } from './words.ts';
+
+export type What = 'evacuate' | 'failback';
+
+export type RefusalKind =
+  | 'hold_down'
+  | 'drain_under_way'
+  | 'target_not_ready'
+  | 'replica_silent'
+  | 'replica_behind'
+  | 'feed_unsteady'
+  | 'heartbeats_old';
+
+export interface Refusal {
+  readonly kind: RefusalKind;
+  readonly why: string;
+}
+
+/** As recorded when it was overridden. What quotes an earlier reason goes without, or reasons would grow and grow. */
+export function overriddenInWords({ kind, why }: Refusal): string {
+  if (kind === 'hold_down') return 'the hold-down';
+  return kind === 'drain_under_way' ? "somebody else's drain" : why;
+}
+
+export type Plan =
+  | { readonly kind: 'already'; readonly why: string }
+  | {
+      readonly kind: 'leave';
+      readonly what: What;
+      readonly from: string;
+      readonly to: string;
+      /** False when the region that is left does not answer at all: nothing is there to drain. */
+      readonly drains: boolean;
+      /** None: it may go on. */
+      readonly refusals: readonly Refusal[];
+    };
+
+export type Leaving = Extract<Plan, { kind: 'leave' }>;
+
+/** A drain older than this was left behind by a run that was killed; whoever runs again takes it over. */
+export const DRAIN_ABANDONED_MS = 4 * DRAIN_MS;
+
+/** Looks at the target before it is trusted, and how far apart: `/ready` shares an answer for 2 s (DESIGN §1). */
+export const LOOKS_BEFORE: Readonly<Record<What, number>> = { evacuate: 2, failback: 3 };
+export const LOOKS_APART_MS = 3_000;
+
+export function activeIn({ routing, primary }: Pick<Facts, 'routing' | 'primary'>): string {
+  return routing?.activeRegion ?? primary;
+}
+
+/** What follows from looks in a row, the latest last, at least one of them; `region` is one of the two that serve. */
+export function planEvacuation(region: string, looks: readonly Facts[]): Plan {
+  const facts = latest(looks);
+  const active = activeIn(facts);
+  if (active !== region)
+    return { kind: 'already', why: `${region} is not active: ${active} is${moved(facts)}` };
+  return {
+    kind: 'leave',
+    what: 'evacuate',
+    from: region,
+    to: region === facts.primary ? facts.standby : facts.primary,
+    drains: looks.some(({ health }) => health[region]?.outcome !== 'silent'),
+    refusals: refusalsOf('evacuate', looks),
+  };
+}
+
+export function planFailback(looks: readonly Facts[]): Plan {
+  const facts = latest(looks);
+  const { primary } = facts;
+  const active = activeIn(facts);
+  if (active === primary) {
+    const leaving = facts.routing?.draining;
+    return {
+      kind: 'already',
+      why: `${primary}, the primary, is active${moved(facts)}${leaving ? `, and being left for ${leaving.to}` : ''}`,
+    };
+  }
+  return {
+    kind: 'leave',
+    what: 'failback',
+    from: active,
+    to: primary,
+    drains: true,
+    refusals: refusalsOf('failback', looks),
+  };
+}
+
+function moved({ routing, at }: Facts): string {
+  return routing === undefined || routing.since === 0
+    ? ', and nothing ever moved'
+    : ` since ${since(routing.since, at)} (${reasonOfMove(routing)})`;
+}
+
+/** Why the active region is the one it is: a drain since then has a reason of its own. */
+export function reasonOfMove({ changes, reason }: RoutingState): string {
+  return (changes.find(({ what }) => what === 'move')?.reason ?? reason) || 'no reason given';
+}
+
+function refusalsOf(what: What, looks: readonly Facts[]): readonly Refusal[] {
+  const facts = latest(looks);
+  return [
+    ...onlyAtFirst(facts),
+    ...notReady(targetOf(facts), looks),
+    ...(what === 'failback' ? notCaughtUp(facts) : []),
+  ];
+}
+
+/** What must stay true until the very move. */
+export function standingRefusals(what: What, to: string, facts: Facts): readonly Refusal[] {
+  return [...notReady(to, [facts]), ...(what === 'failback' ? notCaughtUp(facts) : [])];
+}
+
+function targetOf(facts: Facts): string {
+  return activeIn(facts) === facts.primary ? facts.standby : facts.primary;
+}
+
+function onlyAtFirst({ routing, at }: Facts): readonly Refusal[] {
+  const refusals: Refusal[] = [];
+  const movedMs = at - (routing?.since ?? 0);
+  if (routing !== undefined && routing.since > 0 && movedMs < HOLD_DOWN_MS)
+    refusals.push({
+      kind: 'hold_down',
+      why: `the active region changed ${lasting(movedMs)} ago (${reasonOfMove(routing)}): nobody moves it again for another ${lasting(HOLD_DOWN_MS - movedMs)}`,
+    });
+  const draining = routing?.draining;
+  if (draining && at - draining.since < DRAIN_ABANDONED_MS)
+    refusals.push({
+      kind: 'drain_under_way',
+      why: `${routing.activeRegion} is being left for ${draining.to} by somebody else since ${lasting(at - draining.since)}; one that was left behind is taken over after ${lasting(DRAIN_ABANDONED_MS)}`,
+    });
+  return refusals;
+}
+
+function notReady(region: string, looks: readonly Facts[]): readonly Refusal[] {
+  const seen = looks.map(({ ready }) => ready[region]);
+  const bad = seen.findLast((look) => look?.outcome !== 'ready');
+  if (seen.every((look) => look?.outcome === 'ready')) return [];
+  return [{ kind: 'target_not_ready', why: `${region} is not ready: ${whyNot(bad)}` }];
+}
+
+function whyNot(look: ReadyLook | undefined): string {
+  if (look === undefined) return 'it was not asked';
+  return look.outcome === 'not_asked' ? `${look.why}; name it with --url` : `/ready ${look.why}`;
+}
+
+/** Replication: every replica gives the same state, and the primary's feed is complete (PROTOCOL 6.2). */
+function notCaughtUp(facts: Facts): readonly Refusal[] {
+  const { replicas, routing, primary, at } = facts;
+  const refusals: Refusal[] = [];
+  for (const { region, answer, why } of replicas) {
+    if (!answer)
+      refusals.push({
+        kind: 'replica_silent',
+        why: `the replica in ${region} gives no consistent read: ${why}`,
+      });
+    else if (answer.routing?.epoch !== routing?.epoch)
+      refusals.push({
+        kind: 'replica_behind',
+        why: `the replica in ${region} is at routing epoch ${answer.routing?.epoch ?? 'none'}, another at ${routing?.epoch}`,
+      });
+  }
+  const answer = replicas.find(({ region }) => region === primary)?.answer;
+  if (!answer) return refusals;
+  const unsteady = whyUnsteady(answer.feed, at);
+  if (unsteady)
+    refusals.push({ kind: 'feed_unsteady', why: `the feed of ${primary} is not steady: ${unsteady}` });
+  for (const { region } of replicas) {
+    const ageMs = beatAgeMs(answer.beats, region, at);
+    if (ageMs === undefined || ageMs > HEARTBEAT_AGE_MS_MAX)
+      refusals.push({
+        kind: 'heartbeats_old',
+        why: `${primary} sees ${ageMs === undefined ? 'no heartbeat' : `the latest heartbeat`} of ${region}${ageMs === undefined ? '' : ` ${lasting(ageMs)} old`}: at most ${lasting(HEARTBEAT_AGE_MS_MAX)} is fresh`,
+      });
+  }
+  return refusals;
+}
+
+/** By the rule that pulls follow (PROTOCOL 6.2); undefined when it is steady. */
+export function whyUnsteady(
+  feed: { readonly checkedAt: number; readonly steadySince?: number } | undefined,
+  nowMs: number,
+): string | undefined {
+  if (feed === undefined) return 'it was never checked';
+  const { checkedAt, steadySince } = feed;
+  if (nowMs - checkedAt > FEED_CHECK_AGE_MS_MAX) return `last checked ${lasting(nowMs - checkedAt)} ago`;
+  if (steadySince === undefined) return 'the last check found no fresh heartbeat';
+  if (checkedAt - steadySince < FEED_STEADY_MS_MIN)
+    return `only for ${lasting(checkedAt - steadySince)}, expected ${lasting(FEED_STEADY_MS_MIN)}`;
+  return undefined;
+}
+
+/** By its distance, so that a beat from the future is as far off as one from the past. */
+export function beatAgeMs(
+  beats: readonly { readonly region: string; readonly at: number }[],
+  region: string,
+  nowMs: number,
+): number | undefined {
+  const ages = beats.filter((beat) => beat.region === region).map(({ at }) => Math.abs(nowMs - at));
+  return ages.length === 0 ? undefined : Math.min(...ages);
+}
+
+export interface Finding {
+  readonly what: 'routing' | 'health' | 'ready' | 'dns';
+  readonly ok: boolean;
+  readonly why: string;
+}
+
+/** Of a watch after the move that made `epoch`. What nobody can be asked about is not in it. */
+export function findingsAfter(to: string, epoch: number, facts: Facts): readonly Finding[] {
+  const { primary, replicas, health, ready, dns } = facts;
+  const read = replicas.filter(({ answer }) => answer);
+  const behind = read.filter(({ answer }) => (answer?.routing?.epoch ?? 0) < epoch);
+  const silent = replicas.filter(({ answer }) => !answer).map(({ region }) => region);
+  const unheard = silent.length > 0 ? `; ${silent.join(', ')} silent` : '';
+  const findings: Finding[] = [
+    {
+      what: 'routing',
+      ok: read.length > 0 && behind.length === 0,
+      why:
+        behind.length > 0
+          ? `${behind.map(({ region }) => region).join(', ')} not at epoch ${epoch} yet${unheard}`
+          : `read back from ${read.map(({ region }) => region).join(', ') || 'no replica'}${unheard}`,
+    },
+  ];
+  const look = health[primary];
+  if (look && look.outcome !== 'not_asked')
+    findings.push({
+      what: 'health',
+      // One that says nothing serves nobody, and its health check is red for that.
+      ok: to === primary ? look.outcome === 'ok' : look.outcome === 'evacuated' || look.outcome === 'silent',
+      why: `/health of ${primary} ${look.why}`,
+    });
+  const target = ready[to];
+  if (target && target.outcome !== 'not_asked')
+    findings.push({ what: 'ready', ok: target.outcome === 'ready', why: `/ready of ${to} ${target.why}` });
+  if (dns.region !== undefined)
+    findings.push({ what: 'dns', ok: dns.region === to, why: `DNS leads to ${dns.region}` });
+  return findings;
+}
+
+/** Who changed the state last, in words. */
+export function latestChange(routing: RoutingState | undefined, nowMs: number): string {
+  const [change] = routing?.changes ?? [];
+  if (!change) return 'nothing is recorded of it';
+  const { what, from, to, by, reason } = change;
+  const action = { drain: 'a drain of', drain_given_up: 'a drain given up of', move: 'a move from' }[what];
+  return `${action} ${from} to ${to} by ${by === 'operator' ? 'an operator' : by} ${lasting(nowMs - change.at)} ago: ${reason}`;
+}
+
+function latest(looks: readonly Facts[]): Facts {
+  const facts = looks.at(-1);
+  if (!facts) throw new RangeError('expected at least one look, got none');
+  return facts;
+}

@@ -1,0 +1,74 @@
+// The whole primary region dies: its functions, its copy of the data, its links. The data-centre row of the recovery
+// table, and the latch that keeps what comes back from taking over again.
+import { RECOVERY_MS_MAX } from '../../../config/promises.ts';
+import { dnsFailoverMs } from '../../../config/recovery.ts';
+import { runFailover } from '../failover/run.ts';
+import type { FailoverPlan } from '../failover/scenario.ts';
+import {
+  activeLine,
+  jobsLine,
+  latchLines,
+  movedLine,
+  movesLine,
+  verifiedLine,
+} from '../failover/verdicts.ts';
+import type { Scenario } from '../scenario.ts';
+import { STEADY_LOAD } from './steady-load.ts';
+
+const PROMISE_MS = RECOVERY_MS_MAX.dataCentreOutage;
+/** Far longer than the observers take, so that one that comes late is still measured. */
+const MOVED_WITHIN_MS = 120_000;
+/** A good `/ready`, and the same a probe interval later, with room for one bad one between. */
+const VERIFIED_WITHIN_MS = 60_000;
+/** Of a process that starts, and reads the routing state with its first request. */
+const LEARNS_WITHIN_MS = 15_000;
+
+export const DATA_CENTRE_OUTAGE: FailoverPlan = {
+  name: 'data-centre-outage',
+  load: STEADY_LOAD,
+  warmUpMs: 15_000,
+  settleMs: 0,
+  variants: [
+    {
+      name: 'outage',
+      role: 'primary',
+      done: 'gone, with its links and its copy of the data',
+      async act(acts) {
+        await acts.fault('primary', 'outage');
+        await acts.untilActive('standby', MOVED_WITHIN_MS);
+        await acts.untilVerified('standby', VERIFIED_WITHIN_MS);
+        await acts.untilDnsServedBy('standby', acts.dnsWithinMs);
+        await acts.revive('primary');
+        // As long as DNS would need to lead back, were it not held.
+        await acts.pause(dnsFailoverMs(acts.config));
+      },
+    },
+  ],
+  dnsMoves: true,
+  limits: (config) => ({
+    longestGapMs: PROMISE_MS,
+    dnsOutageMs: dnsFailoverMs(config),
+    requestsFailed: 0,
+    acknowledgedWritesLost: 0,
+    staleReads: 0,
+  }),
+  follow: (seen) => [
+    movedLine(seen, PROMISE_MS),
+    verifiedLine(seen, PROMISE_MS),
+    movesLine(seen, '=', 1),
+    ...latchLines(seen, LEARNS_WITHIN_MS),
+    jobsLine(seen),
+    activeLine(seen),
+  ],
+  notes: [
+    `After the revival the drill waits as long as DNS would need to lead back to the primary, were its check not held down by the alarm that the standby's observer feeds.`,
+  ],
+};
+
+export const dataCentreOutage: Scenario = {
+  name: DATA_CENTRE_OUTAGE.name,
+  title: 'The whole primary region is gone, and comes back',
+  about:
+    'Nothing of the primary answers any more, neither clients nor other regions. Clients of the library go on; the observers move to the standby, which has to be found ready twice; a client that knows only the failover name is served again within the time of DNS. What comes back with no memory of it has to learn that it is evacuated, and DNS has to stay where it is, until an operator says otherwise.',
+  run: (fresh, options) => runFailover(DATA_CENTRE_OUTAGE, fresh, options),
+};

@@ -1,0 +1,62 @@
+// Health answers, work fails: what a health check of the process alone would never notice.
+import { RECOVERY_MS_MAX } from '../../../config/promises.ts';
+import { runFailover } from '../failover/run.ts';
+import type { FailoverPlan } from '../failover/scenario.ts';
+import { activeLine, healthLine, latchLines, movedLine, movesLine } from '../failover/verdicts.ts';
+import type { Scenario } from '../scenario.ts';
+import { STEADY_LOAD } from './steady-load.ts';
+
+const PROMISE_MS = RECOVERY_MS_MAX.dataCentreOutage;
+const MOVED_WITHIN_MS = 120_000;
+/** What DNS needs: the observers', the alarm's minute and its own. */
+const DNS_WITHIN_MS = 180_000;
+/** It hears of it while its work fails, as its `/health` works. */
+const LEARNS_WITHIN_MS = 15_000;
+const LATCHED_FOR_MS = 20_000;
+
+export const GRAY_FAILURE: FailoverPlan = {
+  name: 'gray-failure',
+  load: STEADY_LOAD,
+  warmUpMs: 15_000,
+  settleMs: 0,
+  variants: [
+    {
+      name: 'gray',
+      role: 'primary',
+      done: 'answering /health and failing at work',
+      async act(acts) {
+        await acts.fault('primary', 'gray');
+        await acts.untilActive('standby', MOVED_WITHIN_MS);
+        await acts.untilDnsServedBy('standby', acts.dnsWithinMs && DNS_WITHIN_MS);
+        await acts.revive('primary');
+        await acts.pause(LATCHED_FOR_MS);
+      },
+    },
+  ],
+  dnsMoves: true,
+  limits: () => ({
+    longestGapMs: PROMISE_MS,
+    dnsOutageMs: PROMISE_MS,
+    requestsFailed: 0,
+    acknowledgedWritesLost: 0,
+    staleReads: 0,
+  }),
+  follow: (seen) => [
+    healthLine(seen),
+    movedLine(seen, PROMISE_MS),
+    movesLine(seen, '=', 1),
+    ...latchLines(seen, LEARNS_WITHIN_MS),
+    activeLine(seen),
+  ],
+  notes: [
+    "DNS checks ask /health, which answered 200 all the while: by themselves they would never have noticed. The observers ask /ready, which does a region's work, and their move is what made /health of the primary and the alarm say that it is evacuated.",
+  ],
+};
+
+export const grayFailure: Scenario = {
+  name: GRAY_FAILURE.name,
+  title: 'The primary answers health checks, and its work fails',
+  about:
+    'Every request but /health fails in the primary. Clients of the library notice by its answers and go on with the standby. DNS checks, which ask /health, never would: clients that know only the failover name are moved because the observers, who ask /ready, vote to leave.',
+  run: (fresh, options) => runFailover(GRAY_FAILURE, fresh, options),
+};

@@ -1,0 +1,60 @@
+// The primary is cut off from the other regions, and its clients are not. Its `/health` goes on answering what it last
+// knew, so that only the others' observers can take clients away from it.
+import { RECOVERY_MS_MAX } from '../../../config/promises.ts';
+import { runFailover } from '../failover/run.ts';
+import type { FailoverPlan } from '../failover/scenario.ts';
+import { activeLine, latchLines, minorityLines, movedLine, movesLine } from '../failover/verdicts.ts';
+import type { Scenario } from '../scenario.ts';
+import { STEADY_LOAD } from './steady-load.ts';
+
+const PROMISE_MS = RECOVERY_MS_MAX.networkPartition;
+/** Healed, it reads the routing state again, which its functions hold for 5 s. */
+const LEARNS_WITHIN_MS = 15_000;
+const LATCHED_FOR_MS = 20_000;
+
+export const NETWORK_PARTITION: FailoverPlan = {
+  name: 'network-partition',
+  load: STEADY_LOAD,
+  warmUpMs: 15_000,
+  settleMs: 0,
+  variants: [
+    {
+      name: 'partition',
+      role: 'primary',
+      done: 'cut off from the other regions',
+      async act(acts) {
+        await acts.fault('primary', 'partition');
+        await acts.untilActive('standby', PROMISE_MS);
+        await acts.untilDnsServedBy('standby', acts.dnsWithinMs);
+        await acts.revive('primary');
+        await acts.pause(LATCHED_FOR_MS);
+      },
+    },
+  ],
+  dnsMoves: true,
+  limits: () => ({
+    longestGapMs: PROMISE_MS,
+    dnsOutageMs: PROMISE_MS,
+    requestsFailed: 0,
+    acknowledgedWritesLost: 0,
+    staleReads: 0,
+  }),
+  follow: (seen) => [
+    movedLine(seen, PROMISE_MS),
+    movesLine(seen, '=', 1),
+    ...minorityLines(seen),
+    ...latchLines(seen, LEARNS_WITHIN_MS),
+    activeLine(seen),
+  ],
+  notes: [
+    "While it is cut off, the primary's /health answers what it last knew: it cannot know better, and must not be red for what all regions share. DNS follows the alarm that the standby's observer feeds, which takes up to a minute more than a failed check would.",
+  ],
+};
+
+export const networkPartition: Scenario = {
+  name: NETWORK_PARTITION.name,
+  title: 'The primary is cut off from the other regions, and reachable for clients',
+  about:
+    'The primary reaches no other region, so it may take nothing, and nobody outside can tell from its /health. Clients of the library go on with the standby; the observers outside see three failed probes in a row and move; a client that knows only the failover name follows within two minutes.',
+  run: (fresh, options) => runFailover(NETWORK_PARTITION, fresh, options),
+};
