@@ -77,6 +77,35 @@ test('the stream has one reader, the reconciler, which sees every change of a re
   }
 });
 
+test('the reconciler writes to its own replica and its own bucket, and reads the other bucket', () => {
+  for (const stack of services) {
+    const { Properties } = only(
+      stack,
+      'AWS::Lambda::Function',
+      (it) => it.Properties.FunctionName === 'eden-field-gov-reconciler',
+    );
+    const role = Properties.Role['Fn::GetAtt'][0];
+    const statements: readonly {
+      readonly Sid: string;
+      readonly Action: unknown;
+      readonly Resource: unknown;
+    }[] = only(stack, 'AWS::IAM::Policy', (it) => it.Properties.Roles[0].Ref === role).Properties
+      .PolicyDocument.Statement;
+    const other = stack.region === primary ? standby : primary;
+    const reaching = statements.filter((statement) => JSON.stringify(statement).includes(other));
+    assert.deepEqual(reaching.map(({ Sid }) => Sid).sort(), [
+      'AuditBuckets',
+      'PeerEntries',
+      'PeerKeys',
+      'PeerPayloads',
+    ]);
+    for (const { Sid, Action } of reaching)
+      assert.doesNotMatch(JSON.stringify(Action), /Put|Update|Delete|Generate/, Sid);
+    const table = statements.find(({ Sid }) => Sid === 'Table');
+    assert.deepEqual(table?.Action, ['dynamodb:GetItem', 'dynamodb:UpdateItem']);
+  }
+});
+
 test('no names of its own, no health checks, nothing in DNS', () => {
   for (const stack of gov)
     for (const type of ['Route53::HealthCheck', 'Route53::RecordSet', 'ApiGateway::DomainName'])
