@@ -6,6 +6,7 @@ import { promisesNotKeptText } from '../config/promises-kept.ts';
 import { RecoveryError } from '../config/recovery.ts';
 import { STAGES } from '../config/stages.ts';
 import { buildApp } from '../lib/app.ts';
+import { RetentionError, synthesizeKept } from '../lib/retention.ts';
 
 const DEFAULT_STAGE = 'dev';
 
@@ -20,14 +21,15 @@ function main(): void {
   const raw = Object.hasOwn(STAGES, name) ? STAGES[name] : undefined;
   if (!raw) throw new ConfigError(name, '-c stage', `one of ${Object.keys(STAGES).join(', ')}`, name);
   const config = defineConfig(name, raw);
-  buildApp(config, { validate: String(validate) !== 'false' }).app.synth();
+  synthesizeKept(buildApp(config, { validate: String(validate) !== 'false' }).app, config);
   process.stderr.write(promisesNotKeptText(config) ?? '');
 }
 
 try {
   main();
 } catch (error) {
-  if (!(error instanceof ConfigError || error instanceof RecoveryError)) throw error;
+  const explained = [ConfigError, RecoveryError, RetentionError].some((known) => error instanceof known);
+  if (!(error instanceof Error) || !explained) throw error;
   process.stderr.write(`${error.message}\n`);
   process.exitCode = 1;
 }

@@ -70,6 +70,10 @@ export const RETENTION_DAYS = { hourly: 7, daily: 30, weekly: 365, offsite: 2_55
 /** Copies that may fail before it is critical. */
 export const BACKUP_FAILURES_MAX = 1;
 
+/** How far a region's journal may be behind; calls outside the client library may lose as much when every replica is
+ * lost at once. */
+export const JOURNAL_LAG_MS_MAX = MINUTE;
+
 /** Service levels: latencies in milliseconds, rates as fractions. */
 export const SERVICE_LEVELS = {
   apiLatencyP95Ms: 200,

@@ -42,21 +42,72 @@ export function readTableName(source: Source = process.env): string {
 
 /** The audit bucket of every region, by region. */
 export function readAuditBuckets(source: Source = process.env): Readonly<Record<string, string>> {
-  const text = required(source, 'AUDIT_BUCKETS');
-  const buckets = parseJson('AUDIT_BUCKETS', text);
-  if (!isBuckets(buckets)) throw unusable('AUDIT_BUCKETS', '{"<region>":"<bucket>",…}', text);
-  return buckets;
+  return readBuckets('AUDIT_BUCKETS', source);
 }
 
 /** Those buckets as seen from a region: its own, and the others' by region. */
-export function readAuditBucketsFrom(
-  region: string,
-  source: Source = process.env,
-): { readonly own: string; readonly peers: Readonly<Record<string, string>> } {
-  const { [region]: own, ...peers } = readAuditBuckets(source);
+export function readAuditBucketsFrom(region: string, source: Source = process.env): BucketsFrom {
+  return bucketsFrom('AUDIT_BUCKETS', region, source);
+}
+
+/** The backup buckets as seen from a region. */
+export function readBackupBucketsFrom(region: string, source: Source = process.env): BucketsFrom {
+  return bucketsFrom('BACKUP_BUCKETS', region, source);
+}
+
+/** ARN of the region's own replica of the table. */
+export function readTableArn(source: Source = process.env): string {
+  return required(source, 'TABLE_ARN');
+}
+
+/** A bucket and the key it is encrypted with. */
+export interface KeyedBucket {
+  readonly bucket: string;
+  readonly keyArn: string;
+}
+
+/** Where the offsite copies go; undefined in a region that has none. */
+export function readOffsite(source: Source = process.env): KeyedBucket | undefined {
+  const text = source['OFFSITE'];
+  if (text === undefined || text === '') return undefined;
+  const offsite = parseJson('OFFSITE', text);
+  if (!isBuckets(offsite) || !offsite['bucket'] || !offsite['keyArn'])
+    throw unusable('OFFSITE', '{"bucket":"<bucket>","keyArn":"<ARN>"}', text);
+  return { bucket: offsite['bucket'], keyArn: offsite['keyArn'] };
+}
+
+/** Of verified backups: for how many days each tier is locked, and whether anybody may lift that. */
+export interface LockSettings {
+  readonly mode: 'GOVERNANCE' | 'COMPLIANCE';
+  readonly days: Readonly<Record<string, number>>;
+}
+
+export function readLocks(source: Source = process.env): LockSettings {
+  const text = required(source, 'BACKUP_LOCKS');
+  const locks = parseJson('BACKUP_LOCKS', text);
+  if (!isLocks(locks))
+    throw unusable('BACKUP_LOCKS', '{"mode":"GOVERNANCE|COMPLIANCE","days":{"<tier>":<from 1>,…}}', text);
+  return locks;
+}
+
+export interface BucketsFrom {
+  readonly own: string;
+  /** By region. */
+  readonly peers: Readonly<Record<string, string>>;
+}
+
+function readBuckets(variable: string, source: Source): Readonly<Record<string, string>> {
+  const text = required(source, variable);
+  const buckets = parseJson(variable, text);
+  if (!isBuckets(buckets)) throw unusable(variable, '{"<region>":"<bucket>",…}', text);
+  return buckets;
+}
+
+function bucketsFrom(variable: string, region: string, source: Source): BucketsFrom {
+  const { [region]: own, ...peers } = readBuckets(variable, source);
   if (own === undefined)
     throw new EnvironmentError(
-      `environment variable AUDIT_BUCKETS: expected a bucket of ${region}, got those of ${Object.keys(peers).join(', ')}`,
+      `environment variable ${variable}: expected a bucket of ${region}, got those of ${Object.keys(peers).join(', ')}`,
     );
   return { own, peers };
 }
@@ -140,6 +191,17 @@ function isBuckets(value: unknown): value is Readonly<Record<string, string>> {
     value !== null &&
     Object.keys(value).length > 0 &&
     Object.values(value).every((bucket) => typeof bucket === 'string' && bucket !== '')
+  );
+}
+
+function isLocks(value: unknown): value is LockSettings {
+  if (typeof value !== 'object' || value === null) return false;
+  const { mode, days } = value as Partial<Record<keyof LockSettings, unknown>>;
+  return (
+    (mode === 'GOVERNANCE' || mode === 'COMPLIANCE') &&
+    typeof days === 'object' &&
+    days !== null &&
+    Object.values(days).every((it) => Number.isInteger(it) && Number(it) >= 1)
   );
 }
 

@@ -38,8 +38,10 @@ export interface FunctionSpec {
   readonly timeoutS: number;
   readonly table?: TableNeeds;
   readonly audit?: AuditNeeds;
+  /** Writes the journal into the backup buckets. */
+  readonly journal?: true;
   /** Called by a schedule, and what one call does. */
-  readonly schedule?: { readonly every: 'minute' | 'hour'; readonly does: string };
+  readonly schedule?: { readonly every: 'minute' | 'quarter' | 'hour'; readonly does: string };
   /** Checks that it can use the Region's key, for `/ready`. */
   readonly usesKey?: true;
   /** Kept warm by provisioned concurrency, from `capacity.instancesMin` to `capacity.instancesMax`. */
@@ -115,12 +117,14 @@ export const FUNCTIONS = {
     audit: { routing: ['PutObject'] },
     schedule: { every: 'minute', does: 'One minute of observation' },
   },
-  // A batch is at most so many entries as fit into 6 MB, most of them known already.
+  // Archives and journals. A batch is at most 6 MB; a journal whose own bucket hangs has given up on it, and on the
+  // others', after a minute (lambdas/journal.ts).
   archiver: {
     service: 'audit',
     timeoutS: 120,
     table: { actions: ['GetItem', 'UpdateItem'], stream: true },
     audit: { entries: ['PutObject', 'GetObject'], payloads: ['PutObject', 'GetObject'], peers: true },
+    journal: true,
   },
   // In place of the archiver where two replicas follow each other: archives, then brings the replicas together.
   reconciler: {
@@ -128,6 +132,7 @@ export const FUNCTIONS = {
     timeoutS: 120,
     table: { actions: ['GetItem', 'UpdateItem'], stream: true },
     audit: { entries: ['PutObject', 'GetObject'], payloads: ['PutObject', 'GetObject'], peers: true },
+    journal: true,
   },
   // Works for half of this and leaves the rest to the next hour (lambdas/routes/sweeper.ts).
   sweeper: {
@@ -136,6 +141,15 @@ export const FUNCTIONS = {
     table: { actions: ['GetItem', 'UpdateItem', 'DeleteItem'], tombstones: true },
     audit: { entries: ['PutObject'] },
     schedule: { every: 'hour', does: 'Tombstones that are old enough go' },
+  },
+  // Asks for exports and leaves; waits up to half of this for a moment to become restorable (lambdas/routes/backup.ts).
+  backup: { service: 'backup', timeoutS: 300, table: { actions: ['GetItem', 'UpdateItem'] } },
+  // Works for two thirds of this, and leaves the rest of a backup to the next call (lambdas/routes/verification.ts).
+  verification: {
+    service: 'verification',
+    timeoutS: 900,
+    table: { actions: ['GetItem', 'UpdateItem'] },
+    schedule: { every: 'quarter', does: 'Backups are proven, file by file' },
   },
   // Two readiness checks 5 s apart, each of which may take as long as the API lets it.
   pretraffic: { service: 'deployment', timeoutS: 90 },

@@ -40,8 +40,18 @@ export function keyAlias(stage: string): string {
   return `alias/${projectName(stage)}`;
 }
 
+/** Of the offsite bucket's own key. */
+export function offsiteKeyAlias(stage: string): string {
+  return `${keyAlias(stage)}-offsite`;
+}
+
 /** Bucket names are global, so they carry Region and account. */
-export function bucketName(stage: string, use: 'backup' | 'audit', region: string, account: string): string {
+export function bucketName(
+  stage: string,
+  use: 'backup' | 'offsite' | 'audit',
+  region: string,
+  account: string,
+): string {
   return `${projectName(stage)}-${use}-${region}-${account}`;
 }
 
@@ -61,6 +71,21 @@ export function evacuatedAlarmName(stage: string): string {
 /** The alarm by which a Region's observer wakes somebody because nobody may move. */
 export function failoverPageAlarmName(stage: string): string {
   return `${projectName(stage)}-failover-page`;
+}
+
+/** The alarms of a Region's journal: it is behind or silent, and something had to be put beside it. */
+export function journalAlarmName(stage: string, what: 'lag' | 'parked'): string {
+  return `${projectName(stage)}-journal-${what}`;
+}
+
+/** The alarms of a Region that counts copies of backups: one is missing, and more than one. */
+export function backupAlarmName(stage: string, severity: 'warning' | 'critical'): string {
+  return `${projectName(stage)}-backup-copies-${severity}`;
+}
+
+/** The alarms of a Region's verification: a backup must not be restored, and one has had no verdict for too long. */
+export function verificationAlarmName(stage: string, what: 'corrupted' | 'unverified'): string {
+  return `${projectName(stage)}-backup-${what}`;
 }
 
 /** Where a Region's copy of the failover name is reached: the target of the failover records. */

@@ -104,6 +104,10 @@ export function observerKey(region: string) {
 export function jobKey(job: string) {
   return { pk: `CONTROL#job#${job}`, sk: STATE } as const;
 }
+/** `{ revision, state }`: how far the verification of a backup has come, as JSON; `what` is `<region>#<tier>`. */
+export function verificationKey(what: string) {
+  return { pk: `CONTROL#verification#${what}`, sk: STATE } as const;
+}
 /** `{ checkedAt, steadySince }` in Unix ms: whether a region's feed can be trusted (PROTOCOL 6.2). No `steadySince`:
  * the check found no fresh heartbeat. */
 export function regionStatusKey(region: string) {

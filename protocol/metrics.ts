@@ -10,6 +10,8 @@ export const SERVICES = {
   observer: 'observer',
   audit: 'audit',
   maintenance: 'maintenance',
+  backup: 'backup',
+  verification: 'verification',
   deployment: 'deployment',
 } as const;
 
@@ -35,6 +37,18 @@ export const METRICS = {
   /** Audit entries archived, and those that could not be. */
   auditArchived: 'audit_archived',
   auditFailures: 'audit_failures',
+  /** How far the journal is behind, in ms, by the oldest change of a batch; and segments and stream records that had to
+   * be put beside it, since it could not take them. */
+  journalLag: 'journal_lag',
+  journalParked: 'journal_parked',
+  /** Copies that are complete of the tick that has fewest, among those that should be by now; and those that are not. */
+  backupCopies: 'backup_copies',
+  backupReplicasFailed: 'backup_replicas_failed',
+  /** Backups verified; those whose verdict says that they must not be restored; and how long the verdict that is most
+   * overdue is overdue, in ms. */
+  backupVerified: 'backup_verified',
+  backupCorrupted: 'backup_corrupted',
+  backupUnverifiedAge: 'backup_unverified_age',
   /** Records that two replicas had written at once and that were brought together, or were late, by a reconciler; and
    * those that could not be. */
   reconciled: 'reconciled',

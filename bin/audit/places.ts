@@ -106,7 +106,8 @@ export async function openPlace({ region, table, bucketIn, endpoint }: PlaceOpti
   };
 }
 
-async function accountOf(dynamodb: DynamoDBClient, table: string): Promise<string> {
+/** Of the table, by its own ARN. */
+export async function accountOf(dynamodb: DynamoDBClient, table: string): Promise<string> {
   const { Table } = await dynamodb.send(new DescribeTableCommand({ TableName: table }));
   const account = Table?.TableArn?.split(':')[4];
   if (!account)

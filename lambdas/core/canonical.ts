@@ -1,6 +1,6 @@
 // How payloads are kept: as canonical JSON text (RFC 8785) with the SHA-256 of its UTF-8 bytes, so that every copy
 // and every voter can tell whether it is whole.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import canonicalize from 'canonicalize';
 import type { Json } from '../../protocol/operations.ts';
 import type { Content } from './record.ts';
@@ -13,7 +13,7 @@ export function contentOf(payload: Json): Extract<Content, { deleted: false }> {
 }
 
 export function sha256Of(text: string): string {
-  return createHash('sha256').update(text, 'utf8').digest('hex');
+  return hash('sha256', text, 'hex');
 }
 
 /** Whether a stored copy is what was written. */

@@ -39,7 +39,7 @@ export interface ApiProps {
 
 type ApiFunction = Exclude<
   FunctionName,
-  'authorizer' | 'observer' | 'archiver' | 'reconciler' | 'sweeper' | 'pretraffic'
+  'authorizer' | 'observer' | 'archiver' | 'reconciler' | 'sweeper' | 'backup' | 'verification' | 'pretraffic'
 >;
 
 interface Route {

@@ -5,6 +5,7 @@ import {
   BlockPublicAccess,
   Bucket,
   BucketEncryption,
+  type LifecycleRule,
   ObjectLockRetention,
   ObjectOwnership,
 } from 'aws-cdk-lib/aws-s3';
@@ -17,6 +18,8 @@ export interface LockedBucketProps {
   readonly lockDays: number;
   /** Compliance mode: not even the account's root can lift the lock. Otherwise governance, so that tests can. */
   readonly compliance: boolean;
+  /** What ends when, beside unfinished uploads, which end after a day. @default nothing */
+  readonly lifecycleRules?: readonly LifecycleRule[];
   readonly removalPolicy: RemovalPolicy;
 }
 
@@ -25,7 +28,7 @@ export class LockedBucket extends Construct {
 
   constructor(scope: Construct, id: string, props: LockedBucketProps) {
     super(scope, id);
-    const { bucketName, key, lockDays, compliance, removalPolicy } = props;
+    const { bucketName, key, lockDays, compliance, lifecycleRules = [], removalPolicy } = props;
     if (!(Number.isInteger(lockDays) && lockDays > 0))
       throw new RangeError(`${this.node.path}: lockDays: expected a whole number above 0, got ${lockDays}`);
     const lock = Duration.days(lockDays);
@@ -46,6 +49,7 @@ export class LockedBucket extends Construct {
       objectOwnership: ObjectOwnership.BUCKET_OWNER_ENFORCED,
       lifecycleRules: [
         { id: 'abort-unfinished-uploads', abortIncompleteMultipartUploadAfter: Duration.days(1) },
+        ...lifecycleRules,
       ],
       removalPolicy,
     });

@@ -16,7 +16,7 @@ export interface ScheduledFunctionProps {
   readonly config: Config;
   readonly role: RegionRole;
   /** Which entry of `FUNCTIONS`; it says how often. */
-  readonly name: 'observer' | 'sweeper';
+  readonly name: 'observer' | 'sweeper' | 'verification';
   readonly key: IKey;
   readonly keyId: string;
   /** Beside what every function gets. @default nothing */
@@ -26,14 +26,18 @@ export interface ScheduledFunctionProps {
 
 const EVERY = {
   minute: { id: 'EveryMinute', rate: Duration.minutes(1) },
+  quarter: { id: 'EveryQuarter', rate: Duration.minutes(15) },
   hour: { id: 'EveryHour', rate: Duration.hours(1) },
 } as const;
 
 export class ScheduledFunction extends Construct {
+  protected readonly scheduled: ServiceFunction;
+
   constructor(scope: Construct, id: string, props: ScheduledFunctionProps) {
     super(scope, id);
     const { config, name } = props;
     const scheduled = new ServiceFunction(this, id, props);
+    this.scheduled = scheduled;
     const { alias, callee } = new LiveAlias(this, 'Live', { of: scheduled });
     const { every, does } = FUNCTIONS[name].schedule;
     const { id: scheduleId, rate } = EVERY[every];

@@ -13,6 +13,7 @@ import type { Config, Role as RegionRole } from '../../config/config.ts';
 import { FUNCTIONS, type FunctionName, type FunctionSpec } from '../functions.ts';
 import { functionLogGroup, functionName, tableName } from '../names.ts';
 import { auditBuckets, auditStatements } from './audit-access.ts';
+import { backupBuckets, journalStatements } from './journal-access.ts';
 import { keyCheckStatement, tableStatements } from './table-access.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -74,6 +75,9 @@ export class ServiceFunction extends Construct {
     if (spec.audit)
       for (const statement of auditStatements(Stack.of(this), config, keyId, spec.audit))
         executionRole.addToPolicy(statement);
+    if (spec.journal)
+      for (const statement of journalStatements(Stack.of(this), config, keyId))
+        executionRole.addToPolicy(statement);
     if (spec.usesKey) executionRole.addToPolicy(keyCheckStatement(key.keyArn));
 
     this.function = new NodejsFunction(this, 'Function', {
@@ -103,6 +107,7 @@ export class ServiceFunction extends Construct {
         POWERTOOLS_SERVICE_NAME: spec.service,
         ...(spec.table ? { TABLE_NAME: tableName(stage) } : {}),
         ...(spec.audit ? { AUDIT_BUCKETS: JSON.stringify(auditBuckets(Stack.of(this), config)) } : {}),
+        ...(spec.journal ? { BACKUP_BUCKETS: JSON.stringify(backupBuckets(Stack.of(this), config)) } : {}),
         ...(spec.usesKey ? { KEY_ARN: key.keyArn } : {}),
         ...(name === 'authorizer'
           ? {

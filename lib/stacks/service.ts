@@ -1,5 +1,5 @@
 // A serving Region: its API, the functions behind it, each with a `live` alias and a canary, its names, its observer,
-// its archiver, its sweeper.
+// its archiver, its sweeper, its backups.
 // Primary and standby get the same, capacity included, so that the standby can take everything at once without asking
 // a control plane for anything.
 import { Duration } from 'aws-cdk-lib';
@@ -16,12 +16,14 @@ import type { Construct } from 'constructs';
 import { ALERTS } from '../../config/promises.ts';
 import { Api } from '../constructs/api.ts';
 import { Archiver } from '../constructs/archiver.ts';
+import { Backups } from '../constructs/backups.ts';
 import { CanaryRelease } from '../constructs/canary-release.ts';
 import { LiveAlias, type WarmCapacity } from '../constructs/live-alias.ts';
 import { Observer } from '../constructs/observer.ts';
 import { RegionalDomain } from '../constructs/regional-domain.ts';
 import { ScheduledFunction } from '../constructs/scheduled-function.ts';
 import { ServiceFunction } from '../constructs/service-function.ts';
+import { Verification } from '../constructs/verification.ts';
 import { CANARY_FUNCTIONS, FUNCTIONS, type FunctionName, type FunctionSpec } from '../functions.ts';
 import { LIVE, projectName } from '../names.ts';
 import { EdenStack, type EdenStackProps } from './eden-stack.ts';
@@ -89,6 +91,8 @@ export class ServiceStack extends EdenStack {
 
     new Observer(this, 'Observer', shared);
     new Archiver(this, 'Archiver', shared);
+    new Backups(this, 'Backups', shared);
+    new Verification(this, 'Verification', shared);
     new ScheduledFunction(this, 'Sweeper', { ...shared, name: 'sweeper' });
   }
 

@@ -11,14 +11,18 @@ import {
   openAwsFront,
   type Service,
 } from './aws-front.ts';
+import { Clock } from './clock.ts';
 import { credentialsOf, OPERATOR, OUTSIDE } from './credentials.ts';
 import { checkDeploymentCalls } from './deployment-calls.ts';
 import { DynamoDb, type DynamoDbCall, type EncryptedTable } from './dynamodb/dynamodb.ts';
+import { TableExports, type TableExportsOptions } from './dynamodb/exports.ts';
 import { readGlobalTable } from './dynamodb/global-table.ts';
+import { TableHistory } from './dynamodb/history.ts';
 import { RegionLinks } from './dynamodb/region-links.ts';
 import { ReplicatedTable, type ReplicatedTableOptions } from './dynamodb/replicated-table.ts';
 import { TableStream } from './dynamodb/streams.ts';
 import { DynamoDbStreams, STREAMS_PREFIX } from './dynamodb/streams-api.ts';
+import { exportBucket } from './export-bucket.ts';
 import { Iam } from './iam.ts';
 import type { Access } from './iam-policy.ts';
 import { Kms } from './kms.ts';
@@ -36,6 +40,10 @@ export interface AwsOptions
   readonly port?: number;
   /** How long a request to a region out of reach hangs before its connection is broken. @default 30000 */
   readonly hangMs?: number;
+  /** Unix ms, for lifecycles, locks and point-in-time recovery; nothing else goes by it. @default Date.now */
+  readonly now?: () => number;
+  /** @default those of DynamoDB (dynamodb/exports.ts) */
+  readonly exports?: Pick<TableExportsOptions, 'times' | 'concurrentMax'>;
   /** Told what people should know. @default nobody */
   readonly onLog?: (line: string) => void;
 }
@@ -48,17 +56,30 @@ export interface Aws {
   readonly tables: ReadonlyMap<string, ReplicatedTable>;
   readonly iam: Iam;
   readonly kms: Kms;
+  /** Undefined where there are no buckets. */
+  readonly s3: S3 | undefined;
   close(): Promise<void>;
 }
 
 /** Services whose permissions are checked here. */
 const CHECKED = ['dynamodb', 'kms', 's3'];
 
+const HANG_MS = 30_000;
+
 /** Unused permissions and what in the policies was not understood, as JSON, for people and the console. */
 const PERMISSIONS_PATH = '/permissions';
 
 export async function startAws(options: AwsOptions): Promise<Aws> {
-  const { deployment, hangMs, port, links: states, onLog, ...tableOptions } = options;
+  const {
+    deployment,
+    hangMs,
+    port,
+    links: states,
+    onLog,
+    now,
+    exports: exporting,
+    ...tableOptions
+  } = options;
   const { account } = deployment;
   const links = new RegionLinks(states);
   const iam = new Iam(deployment);
@@ -66,11 +87,21 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
   checkDeploymentCalls(deployment, iam);
   const buckets = bucketsOf(deployment);
   const [tables, s3] = await Promise.all([
-    openTables(deployment, { ...tableOptions, links, account }, onLog),
-    buckets.length > 0 ? S3.open(buckets) : undefined,
+    openTables(deployment, { ...tableOptions, links, account }, onLog ?? (() => undefined), now),
+    buckets.length > 0
+      ? S3.open(buckets, { keyState: (arn) => kms.stateOf(arn), ...(now && { now }) })
+      : undefined,
   ]);
+  const exports = new TableExports({
+    ...exporting,
+    account,
+    tables,
+    put: exportBucket({ s3, links, hangMs: hangMs ?? HANG_MS }),
+    ...(now && { now }),
+  });
+  const stopListening = links.onChange(() => exports.networkChanged());
   const front: AwsFront = await openAwsFront({
-    services: servicesOf(account, { tables, iam, kms, s3 }),
+    services: servicesOf(account, { tables, exports, iam, kms, s3 }),
     callers: callersOf(deployment, iam.roleArns),
     links,
     pages: new Map([
@@ -89,8 +120,11 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
     tables: new Map(tables.map(({ table }) => [table.schema.TableName, table])),
     iam,
     kms,
+    s3,
     async close() {
       await front.close();
+      stopListening();
+      await exports.close();
       await Promise.all([s3?.close(), ...tables.map(({ table }) => table.close())]);
     },
   };
@@ -99,19 +133,27 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
 function openTables(
   deployment: Pick<Deployment, 'ofType'>,
   options: Omit<ReplicatedTableOptions, 'schema' | 'regions'>,
-  onDropped: (line: string) => void = () => undefined,
+  onDropped: (line: string) => void,
+  now: (() => number) | undefined,
 ): Promise<readonly EncryptedTable[]> {
   const described = deployment.ofType('AWS::DynamoDB::GlobalTable').map(readGlobalTable);
   return Promise.all(
-    described.map(async ({ schema, regions, keyArns, streamViewType: viewType }) => {
+    described.map(async ({ schema, regions, keyArns, streamViewType: viewType, recoveryDays }) => {
       const table = await ReplicatedTable.open({ ...options, schema, regions });
-      return { table, keyArns, ...(viewType && { stream: new TableStream({ table, viewType, onDropped }) }) };
+      const history = { table, recoveryDays, onDropped, ...(now && { now }) };
+      return {
+        table,
+        keyArns,
+        ...(viewType && { stream: new TableStream({ table, viewType, onDropped }) }),
+        ...(recoveryDays.size > 0 && { history: new TableHistory(history) }),
+      };
     }),
   );
 }
 
 interface Parts {
   readonly tables: readonly EncryptedTable[];
+  readonly exports: TableExports;
   readonly iam: Iam;
   readonly kms: Kms;
   readonly s3: S3 | undefined;
@@ -120,7 +162,7 @@ interface Parts {
 type Run = (call: DynamoDbCall) => Promise<Record<string, unknown>>;
 
 /** By name in the credential scope; each asks for every permission that a call needs. */
-function servicesOf(account: string, { tables, iam, kms, s3 }: Parts): ReadonlyMap<string, Service> {
+function servicesOf(account: string, { tables, exports, iam, kms, s3 }: Parts): ReadonlyMap<string, Service> {
   const authorizer = (caller: Caller, region: string) => (access: Access) => {
     const context = { 'aws:RequestedRegion': region, ...access.context };
     const policy = kms.policyOf(access.resource) ?? s3?.policyOf(access.resource);
@@ -130,7 +172,7 @@ function servicesOf(account: string, { tables, iam, kms, s3 }: Parts): ReadonlyM
     jsonService(prefix, `application/x-amz-json-${version}`, ({ caller, ...rest }) =>
       run({ ...rest, authorize: authorizer(caller, rest.region) }),
     );
-  const dynamodb = new DynamoDb(tables, account);
+  const dynamodb = new DynamoDb(tables, account, exports);
   const streams = new DynamoDbStreams(
     tables.flatMap(({ stream, keyArns }) => (stream ? [{ stream, keyArns }] : [])),
     account,
@@ -174,16 +216,41 @@ function callersOf(
 }
 
 async function runAsProcess(options: AwsProcessOptions): Promise<void> {
-  const { assemblyDir, account, port, links } = options;
+  const { assemblyDir, account, port, links, clockScale = 1, exportTimes = {} } = options;
   const tell = (message: FromAwsProcess) => process.send?.(message);
   const onLog = (line: string) => tell({ type: 'log', line });
-  const aws = await startAws({ deployment: readDeployment(assemblyDir, { account }), port, links, onLog });
+  const clock = new Clock({ scale: clockScale });
+  const aws = await startAws({
+    deployment: readDeployment(assemblyDir, { account }),
+    port,
+    links,
+    onLog,
+    now: clock.now,
+    exports: { times: exportTimes },
+  });
   process.on('message', (message: ToAwsProcess) => {
-    if (message.type === 'links') aws.links.set(message.links);
-    else aws.links.setUp(message.region, message.up);
+    obey(aws, clock, message).catch((error) => onLog(`${message.type} failed: ${String(error)}`));
   });
   for (const problem of aws.iam.problems) onLog(problem);
   tell({ type: 'ready', port: aws.port });
+}
+
+async function obey(aws: Aws, clock: Clock, message: ToAwsProcess): Promise<void> {
+  switch (message.type) {
+    case 'links':
+      return aws.links.set(message.links);
+    case 'replica':
+      return aws.links.setUp(message.region, message.up);
+    case 'advance':
+      clock.advance(message.ms);
+      return aws.s3?.tick(clock.now());
+    case 'bucket':
+      return aws.s3?.setAvailable(message.bucket, message.available);
+    case 'rot':
+      return aws.s3?.rot(message.bucket, message.key, message.at);
+    case 'wipe':
+      return aws.tables.get(message.table)?.wipe();
+  }
 }
 
 if (import.meta.main) {

@@ -64,6 +64,13 @@ export class Kms {
     return key && { statements: key.policy, mustAllow: true };
   }
 
+  /** What is known of a key by its ARN. */
+  stateOf(arn: string): 'enabled' | 'disabled' | 'missing' {
+    const key = this.#keys.find((each) => each.arn === arn);
+    if (!key) return 'missing';
+    return key.enabled ? 'enabled' : 'disabled';
+  }
+
   /** Switches a region's keys off, or on again: off, they answer DisabledException. */
   setEnabled(region: string, enabled: boolean): void {
     for (const key of this.#keys) if (key.region === region) key.enabled = enabled;

@@ -11,6 +11,15 @@ export interface AwsProcessOptions {
   readonly port: number;
   /** The state of the network at start; what is not listed has no delay and is not cut. */
   readonly links: readonly LinkState[];
+  /** How fast buckets' lifecycles, locks and point-in-time recovery age. @default 1, as the machine's clock */
+  readonly clockScale?: number;
+  /** How exports take their time (rehearsal/aws/dynamodb/exports.ts). @default as DynamoDB, but quickly done */
+  readonly exportTimes?: {
+    readonly latestLagMs?: number;
+    readonly durationMs?: number;
+    readonly spanMsMin?: number;
+    readonly spanMsMax?: number;
+  };
 }
 
 /** First argument of `rehearsal/region/region.ts`, as JSON. */
@@ -49,7 +58,15 @@ export type ToAwsProcess =
   /** Replaces the state of the links listed; the others stay. */
   | { readonly type: 'links'; readonly links: readonly LinkState[] }
   /** A region's replica of the data, with everything it serves, goes or comes back. */
-  | { readonly type: 'replica'; readonly region: string; readonly up: boolean };
+  | { readonly type: 'replica'; readonly region: string; readonly up: boolean }
+  /** Sets the clock of lifecycles, locks and point-in-time recovery ahead. */
+  | { readonly type: 'advance'; readonly ms: number }
+  /** One bucket answers nothing but 503, or works again. */
+  | { readonly type: 'bucket'; readonly bucket: string; readonly available: boolean }
+  /** One byte of an object's current version is another one from now on, behind S3's back. */
+  | { readonly type: 'rot'; readonly bucket: string; readonly key: string; readonly at: number }
+  /** A table loses every item in every region, behind its back. */
+  | { readonly type: 'wipe'; readonly table: string };
 
 /** Whether work fails while health answers (rehearsal/region/gray.ts). */
 export interface ToRegionProcess {

@@ -7,11 +7,14 @@ import { describe, test } from 'node:test';
 import {
   DeleteObjectCommand,
   GetObjectCommand,
+  GetObjectRetentionCommand,
   HeadBucketCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
+  ListObjectVersionsCommand,
   PutObjectCommand,
   type PutObjectCommandInput,
+  PutObjectRetentionCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
 
@@ -156,6 +159,16 @@ export function s3Contract(subject: () => S3UnderTest): void {
           BucketKeyEnabled: true,
         });
     });
+
+    test('a writer may ask for other encryption than the bucket’s', async () => {
+      const key = fresh('by-s3');
+      await put(key, 'x', { ServerSideEncryption: 'AES256' });
+      const { ServerSideEncryption, SSEKMSKeyId } = await get(key);
+      assert.deepEqual([ServerSideEncryption, SSEKMSKeyId], ['AES256', undefined]);
+      const by = { ServerSideEncryption: 'aws:kms', SSEKMSKeyId: `${subject().keyArn}0` } as const;
+      await assert.rejects(put(key, 'y', by), refusal(400, 'KMS.NotFoundException'));
+      assert.equal(await textOf(key), 'x');
+    });
   });
 
   describe('versions', () => {
@@ -229,6 +242,37 @@ export function s3Contract(subject: () => S3UnderTest): void {
       await assert.rejects(remove(hard, firmly, undefined, true), refusal(403, 'AccessDenied'));
     });
 
+    test('a lock is lengthened after writing; loosening one takes governance and a word', async () => {
+      const { client, lockedBucket: Bucket } = subject();
+      const days = (count: number) => new Date(Math.floor(Date.now() / 1_000) * 1_000 + count * 86_400_000);
+      const lock = (Key: string, Mode: 'GOVERNANCE' | 'COMPLIANCE', until: Date, bypass = false) =>
+        client.send(
+          new PutObjectRetentionCommand({
+            Bucket,
+            Key,
+            Retention: { Mode, RetainUntilDate: until },
+            ...(bypass && { BypassGovernanceRetention: true }),
+          }),
+        );
+      const lockOf = async (Key: string) =>
+        (await client.send(new GetObjectRetentionCommand({ Bucket, Key }))).Retention;
+      const key = fresh('longer');
+      const { VersionId } = await put(key, 'x');
+      await lock(key, 'GOVERNANCE', days(30));
+      assert.deepEqual(await lockOf(key), { Mode: 'GOVERNANCE', RetainUntilDate: days(30) });
+      await assert.rejects(lock(key, 'GOVERNANCE', days(20)), refusal(403, 'AccessDenied'));
+      await lock(key, 'GOVERNANCE', days(20), true);
+      await lock(key, 'COMPLIANCE', days(21));
+      await assert.rejects(lock(key, 'COMPLIANCE', days(20), true), refusal(403, 'AccessDenied'));
+      await assert.rejects(lock(key, 'GOVERNANCE', days(40), true), refusal(403, 'AccessDenied'));
+      await lock(key, 'COMPLIANCE', days(22));
+      await assert.rejects(remove(key, VersionId, undefined, true), refusal(403, 'AccessDenied'));
+      await assert.rejects(lockOf(fresh('none')), refusal(404, 'NoSuchKey'));
+      const plain = { Bucket: subject().plainBucket, Key: fresh('plain') };
+      await put(plain.Key, 'x', plain);
+      await assert.rejects(client.send(new GetObjectRetentionCommand(plain)), refusal(400, 'InvalidRequest'));
+    });
+
     test('a lock that is over holds nothing', async () => {
       const key = fresh('over');
       const { VersionId } = await put(key, 'x', {
@@ -279,6 +323,35 @@ export function s3Contract(subject: () => S3UnderTest): void {
         page.keys,
         expected.filter((key) => !key.slice(folder.length).includes('/')),
       );
+    });
+
+    test('every version is listed, markers too, the newest of a key first, a page at a time', async () => {
+      const { client, lockedBucket: Bucket } = subject();
+      const Prefix = `${fresh('versions')}/`;
+      const first = await put(`${Prefix}a`, 'one');
+      const second = await put(`${Prefix}a`, 'two!');
+      const marker = await remove(`${Prefix}a`);
+      const other = await put(`${Prefix}b`, 'x');
+      for (const MaxKeys of [1, 3, 1_000]) {
+        const found: string[] = [];
+        let place: { KeyMarker?: string | undefined; VersionIdMarker?: string | undefined } = {};
+        for (;;) {
+          const page = await client.send(
+            new ListObjectVersionsCommand({ Bucket, Prefix, MaxKeys, ...place }),
+          );
+          const rows = [...(page.DeleteMarkers ?? []), ...(page.Versions ?? [])];
+          assert.ok(rows.length <= MaxKeys);
+          found.push(...rows.map(({ Key, VersionId, IsLatest }) => `${Key} ${VersionId} ${IsLatest}`));
+          if (!page.IsTruncated) break;
+          place = { KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker };
+        }
+        assert.deepEqual(found, [
+          `${Prefix}a ${marker.VersionId} true`,
+          `${Prefix}a ${second.VersionId} false`,
+          `${Prefix}a ${first.VersionId} false`,
+          `${Prefix}b ${other.VersionId} true`,
+        ]);
+      }
     });
 
     test('what is listed says size, entity tag and time', async () => {

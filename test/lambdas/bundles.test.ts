@@ -24,6 +24,8 @@ const BYTES_MAX = {
   observer: 590_000,
   archiver: 585_000,
   sweeper: 580_000,
+  backup: 600_000,
+  verification: 600_000,
   pretraffic: 480_000,
 } as const;
 type Name = keyof typeof BYTES_MAX;
@@ -47,7 +49,10 @@ const ENVIRONMENT = {
   // Nobody is there: a function must start all the same.
   AWS_ENDPOINT_URL: 'http://127.0.0.1:9',
   TABLE_NAME: 'eden-field-dev-records',
+  TABLE_ARN: 'arn:aws:dynamodb:us-east-2:000000000000:table/eden-field-dev-records',
   KEY_ARN: 'arn:aws:kms:us-east-2:000000000000:key/k',
+  BACKUP_LOCKS: '{"mode":"GOVERNANCE","days":{"daily":30}}',
+  BACKUP_BUCKETS: '{"us-east-2":"backup-a","us-west-2":"backup-b","us-east-1":"backup-c"}',
   AUDIT_BUCKETS: '{"us-east-2":"audit-a","us-west-2":"audit-b","us-east-1":"audit-c"}',
   JWT_ISSUER: 'https://identity.test/',
   JWT_AUDIENCE: 'test',

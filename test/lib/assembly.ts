@@ -6,6 +6,7 @@ import { after } from 'node:test';
 import { type Config, defineConfig, type StageConfig } from '../../config/config.ts';
 import { STAGES } from '../../config/stages.ts';
 import { buildApp } from '../../lib/app.ts';
+import { synthesizeKept } from '../../lib/retention.ts';
 
 export interface Resource {
   readonly Type: string;
@@ -48,7 +49,7 @@ export function synthesize(config: Config): readonly Stack[] {
   const outdir = mkdtempSync(join(tmpdir(), 'eden-field-synth-'));
   after(() => rmSync(outdir, { recursive: true, force: true }));
   const { app } = buildApp(config, { validate: false, bundle: false, outdir });
-  return app.synth().stacks.map((artifact) => ({
+  return synthesizeKept(app, config).stacks.map((artifact) => ({
     name: artifact.stackName,
     region: artifact.environment.region,
     account: artifact.environment.account,

@@ -5,7 +5,7 @@ import { App, Stack as CdkStack, RemovalPolicy } from 'aws-cdk-lib';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import { ROLES } from '../../config/config.ts';
 import { LockedBucket } from '../../lib/constructs/locked-bucket.ts';
-import { DEV, ofType, only, PROD, stackNamed, synthesize } from './assembly.ts';
+import { DEV, ofType, only, PROD, type Resource, type Stack, stackNamed, synthesize } from './assembly.ts';
 
 const dev = synthesize(DEV);
 const prod = synthesize(PROD);
@@ -18,18 +18,34 @@ test('one multi-Region key, rotated, with a replica in each of the other Regions
   assert.equal(key.Properties.MultiRegion, true);
   assert.equal(key.Properties.EnableKeyRotation, true);
   for (const stack of others) {
-    assert.equal(ofType(stack, 'AWS::KMS::Key').length, 0);
+    assert.equal(ofType(stack, 'AWS::KMS::Key').filter(([, it]) => it.Properties.MultiRegion).length, 0);
     only(stack, 'AWS::KMS::ReplicaKey');
   }
   for (const stack of foundations)
-    assert.equal(only(stack, 'AWS::KMS::Alias').Properties.AliasName, 'alias/eden-field-dev');
+    only(stack, 'AWS::KMS::Alias', (it) => it.Properties.AliasName === 'alias/eden-field-dev');
+});
+
+test('the offsite bucket stands in the quorum Region alone, with a key of that Region alone', () => {
+  const [primary, standby, quorum] = foundations;
+  const isOffsite = ({ Properties }: Resource) => JSON.stringify(Properties.BucketName).includes('-offsite-');
+  for (const stack of [primary, standby])
+    assert.equal(ofType(stack as Stack, 'AWS::S3::Bucket').filter(([, it]) => isOffsite(it)).length, 0);
+  const key = only(quorum as Stack, 'AWS::KMS::Key');
+  assert.notEqual(key.Properties.MultiRegion, true);
+  assert.equal(key.Properties.EnableKeyRotation, true);
+  const bucket = only(quorum as Stack, 'AWS::S3::Bucket', isOffsite);
+  const [{ ServerSideEncryptionByDefault: encryption }] =
+    bucket.Properties.BucketEncryption.ServerSideEncryptionConfiguration;
+  assert.deepEqual(encryption.KMSMasterKeyID, { 'Fn::GetAtt': [key.id, 'Arn'] });
+  const { Statement: statements } = key.Properties.KeyPolicy;
+  assert.equal(statements.length, 1, 'the account, and no service by itself');
 });
 
 test('each key lets its own account, logs and alarms of the account use it, and nobody else', () => {
   for (const stack of foundations) {
     const [[, key] = assert.fail()] = [
-      ...ofType(stack, 'AWS::KMS::Key'),
       ...ofType(stack, 'AWS::KMS::ReplicaKey'),
+      ...ofType(stack, 'AWS::KMS::Key'),
     ];
     const statements = new Map<string, { Principal: object; Condition?: object; Action: unknown }>();
     for (const statement of key.Properties.KeyPolicy.Statement) statements.set(statement.Sid, statement);
@@ -49,11 +65,11 @@ test('each key lets its own account, logs and alarms of the account use it, and 
 test('every bucket is locked, versioned, private, encrypted by our key and reached by TLS only', () => {
   for (const stack of foundations) {
     const buckets = ofType(stack, 'AWS::S3::Bucket');
-    assert.equal(buckets.length, 2);
+    assert.equal(buckets.length, stack === foundations[2] ? 3 : 2);
     for (const [id, { Properties }] of buckets) {
       assert.match(
         JSON.stringify(Properties.BucketName),
-        new RegExp(`eden-field-dev-(backup|audit)-${stack.region}-`),
+        new RegExp(`eden-field-dev-(backup|audit|offsite)-${stack.region}-`),
       );
       assert.equal(Properties.ObjectLockEnabled, true);
       assert.equal(Properties.VersioningConfiguration.Status, 'Enabled');
@@ -66,7 +82,7 @@ test('every bucket is locked, versioned, private, encrypted by our key and reach
       const [{ ServerSideEncryptionByDefault: encryption }] =
         Properties.BucketEncryption.ServerSideEncryptionConfiguration;
       assert.equal(encryption.SSEAlgorithm, 'aws:kms');
-      assert.match(JSON.stringify(encryption.KMSMasterKeyID), /Key(Primary|Replica)/);
+      assert.match(JSON.stringify(encryption.KMSMasterKeyID), /(Key(Primary|Replica)|OffsiteKey)/);
       const policy = only(stack, 'AWS::S3::BucketPolicy', (it) => it.Properties.Bucket.Ref === id);
       const conditions = policy.Properties.PolicyDocument.Statement.map(
         ({ Effect, Condition }: { Effect: string; Condition: object }) =>

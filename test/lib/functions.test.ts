@@ -57,13 +57,16 @@ test('runs on Node 24 and arm64, traced, within the memory of the specification'
     }
 });
 
-test('each serving Region has every function, the quorum Region its observer and its archiver', () => {
+test('each serving Region has every function, the quorum Region its observer, its archiver, its backups and their verification', () => {
   const names = (stack: Stack) => ourFunctions(stack).map(([, { Properties }]) => Properties.FunctionName);
   const expected = [...DEPLOYED, ...CANARY_FUNCTIONS.map((name) => `pretraffic-${name}`)].map(
     (name) => `eden-field-dev-${name}`,
   );
   for (const stack of serving) assert.deepEqual(names(stack).sort(), expected.sort());
-  assert.deepEqual(names(quorum).sort(), ['eden-field-dev-archiver', 'eden-field-dev-observer']);
+  assert.deepEqual(
+    names(quorum).sort(),
+    ['archiver', 'backup', 'observer', 'verification'].map((name) => `eden-field-dev-${name}`),
+  );
 });
 
 test('gets the environment of the contract and nothing else', () => {
@@ -81,8 +84,10 @@ test('gets the environment of the contract and nothing else', () => {
     ready: ['KEY_ARN', 'TABLE_NAME'],
     health: ['TABLE_NAME'],
     observer: ['AUDIT_BUCKETS', 'OBSERVED', 'TABLE_NAME'],
-    archiver: ['AUDIT_BUCKETS', 'TABLE_NAME'],
+    archiver: ['AUDIT_BUCKETS', 'BACKUP_BUCKETS', 'TABLE_NAME'],
     sweeper: ['AUDIT_BUCKETS', 'TABLE_NAME'],
+    backup: ['BACKUP_BUCKETS', 'KEY_ARN', 'TABLE_ARN', 'TABLE_NAME'],
+    verification: ['BACKUP_BUCKETS', 'BACKUP_LOCKS', 'TABLE_NAME'],
     authorizer: ['JWT_AUDIENCE', 'JWT_ISSUER', 'JWT_KEY_SET'],
     describe: [],
   };
@@ -94,8 +99,10 @@ test('gets the environment of the contract and nothing else', () => {
     assert.ok(stack);
     for (const [, { Properties }] of ourFunctions(stack)) {
       const name = String(Properties.FunctionName).replace('eden-field-dev-', '');
-      const own = name.startsWith('pretraffic-') ? ['NEW_VERSION_ARN'] : beside[name];
-      assert.ok(own, name);
+      const named = name.startsWith('pretraffic-') ? ['NEW_VERSION_ARN'] : beside[name];
+      assert.ok(named, name);
+      const offsite = role === 'quorum' && ['backup', 'verification'].includes(name);
+      const own = offsite ? [...named, 'OFFSITE'] : named;
       const { Variables } = Properties.Environment;
       assert.deepEqual(Object.keys(Variables).sort(), [...everywhere, ...own].sort(), name);
       assert.equal(Variables.EDEN_STAGE, 'dev');
@@ -104,16 +111,19 @@ test('gets the environment of the contract and nothing else', () => {
       const spec: FunctionSpec = FUNCTIONS[name.replace(/^pretraffic-.*/, 'pretraffic') as FunctionName];
       assert.equal(Variables.POWERTOOLS_SERVICE_NAME, spec.service, name);
       if ('TABLE_NAME' in Variables) assert.equal(Variables.TABLE_NAME, 'eden-field-dev-records');
-      if ('AUDIT_BUCKETS' in Variables)
+      for (const use of ['audit', 'backup']) {
+        const buckets = Variables[`${use.toUpperCase()}_BUCKETS`];
+        if (buckets === undefined) continue;
         assert.deepEqual(
-          JSON.parse(joined(Variables.AUDIT_BUCKETS)),
+          JSON.parse(joined(buckets)),
           Object.fromEntries(
             Object.values(DEV.regions).map((region) => [
               region,
-              `eden-field-dev-audit-${region}-AWS::AccountId`,
+              `eden-field-dev-${use}-${region}-AWS::AccountId`,
             ]),
           ),
         );
+      }
       if ('JWT_KEY_SET' in Variables) assert.deepEqual(JSON.parse(Variables.JWT_KEY_SET), DEV.auth.keySet);
     }
   }
@@ -324,21 +334,12 @@ test('an archiver reads its own Region’s stream from its beginning, until what
     assert.deepEqual(mapping, {
       EventSourceArn: { 'Fn::GetAtt': [id, 'Table.LatestStreamArn'] },
       StartingPosition: 'TRIM_HORIZON',
-      BatchSize: 100,
+      // Every change, since each is the journal's; neither attempts nor age are limited.
+      BatchSize: 1_000,
       MaximumBatchingWindowInSeconds: 1,
       ParallelizationFactor: 2,
       BisectBatchOnFunctionError: true,
       FunctionResponseTypes: ['ReportBatchItemFailures'],
-      // Only images with an entry in the outbox; neither attempts nor age are limited.
-      FilterCriteria: {
-        Filters: [
-          {
-            Pattern: JSON.stringify({
-              dynamodb: { NewImage: { outbox: { L: { S: [{ exists: true }] } } } },
-            }),
-          },
-        ],
-      },
     });
     for (const call of [lookup.Create, lookup.Update])
       assert.deepEqual(JSON.parse(call), {
@@ -350,5 +351,46 @@ test('an archiver reads its own Region’s stream from its beginning, until what
       });
     assert.equal(lookup.Delete, undefined, 'nothing was made, so nothing is to be removed');
     assert.equal(lookup.InstallLatestAwsSdk, false);
+  }
+});
+
+test('a journal that is a minute behind, or silent, warns; so does one that something is put beside', () => {
+  for (const stack of [...serving, quorum]) {
+    const alarm = (name: string) =>
+      only(
+        stack,
+        'AWS::CloudWatch::Alarm',
+        (it) => it.Properties.AlarmName === `eden-field-dev-journal-${name}`,
+      ).Properties;
+    for (const { AlarmActions, Dimensions, Namespace, Period, ComparisonOperator } of [
+      alarm('lag'),
+      alarm('parked'),
+    ]) {
+      assert.match(JSON.stringify(AlarmActions), /eden-field-dev-warning/);
+      assert.deepEqual([Namespace, Period, ComparisonOperator], ['EdenField', 60, 'GreaterThanThreshold']);
+      assert.deepEqual(
+        Object.fromEntries(
+          Dimensions.map(({ Name, Value }: { Name: string; Value: string }) => [Name, Value]),
+        ),
+        { Stage: 'dev', Region: stack.region, Service: FUNCTIONS.archiver.service },
+      );
+    }
+    const { MetricName, Statistic, Threshold, EvaluationPeriods, DatapointsToAlarm, TreatMissingData } =
+      alarm('lag');
+    assert.deepEqual(
+      [MetricName, Statistic, Threshold, EvaluationPeriods, DatapointsToAlarm, TreatMissingData],
+      ['journal_lag', 'Maximum', 60_000, 1, 1, 'breaching'],
+    );
+    const parked = alarm('parked');
+    assert.deepEqual(
+      [
+        parked.MetricName,
+        parked.Statistic,
+        parked.Threshold,
+        parked.EvaluationPeriods,
+        parked.TreatMissingData,
+      ],
+      ['journal_parked', 'Sum', 0, 1, 'notBreaching'],
+    );
   }
 });

@@ -51,6 +51,8 @@ const OWN_AUDIT = [
 ];
 /** Both prefixes, read, in the other two; and on all three what makes S3 say that an object is not there. */
 const PEER_AUDIT = ['s3:GetObject', 's3:GetObject', 'kms:Decrypt', 's3:ListBucket'];
+/** Segments in its own Region's backup bucket; what that one does not take, in any. */
+const JOURNAL = ['s3:PutObject', 's3:PutObject', 'kms:GenerateDataKey'];
 const MAY: Readonly<Record<string, readonly string[]>> = {
   records: [
     ...['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:UpdateItem', 'dynamodb:Query'],
@@ -77,10 +79,26 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     ],
     ...OWN_AUDIT,
     ...PEER_AUDIT,
+    ...JOURNAL,
   ],
   sweeper: [
     ...['dynamodb:GetItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem', 'dynamodb:Query', ...WRITE_KEY],
     ...PUT_OBJECT,
+  ],
+  backup: [
+    ...['dynamodb:GetItem', 'dynamodb:UpdateItem', ...WRITE_KEY],
+    ...['dynamodb:ExportTableToPointInTime', 'dynamodb:DescribeContinuousBackups', 'dynamodb:DescribeExport'],
+    // What DynamoDB writes with its permissions, beside what it says of that itself.
+    ...['s3:PutObject', 's3:PutObjectAcl', 's3:AbortMultipartUpload', 's3:GetObject'],
+    ...['kms:GenerateDataKey', 'kms:Decrypt'],
+    // In the other two: what they say of their own.
+    ...['s3:GetObject', 'kms:Decrypt', 's3:ListBucket'],
+  ],
+  verification: [
+    ...['dynamodb:GetItem', 'dynamodb:UpdateItem', ...WRITE_KEY],
+    // Extends locks; what would shorten one, or delete anything, it lacks.
+    ...['s3:GetObject', 's3:PutObjectRetention', 's3:PutObject', 's3:ListBucket'],
+    ...['kms:GenerateDataKey', 'kms:Decrypt'],
   ],
   authorizer: [],
   describe: [],
@@ -147,6 +165,7 @@ test('the audit trail is written in one’s own Region only, and read in others 
       ? ['observer', 'archiver']
       : ['records', 'push', 'observer', 'archiver', 'sweeper'])
       for (const { Sid, Action, Resource, Condition } of statementsOf(STACK_OF[role], name)) {
+        if (Sid?.startsWith('Journal')) continue;
         const keyUse = Sid === 'AuditKey' || Sid === 'PeerKeys';
         if (!keyUse && !list(Action).some((action) => String(action).startsWith('s3:'))) continue;
         const own = DEV.regions[role];
@@ -165,6 +184,36 @@ test('the audit trail is written in one’s own Region only, and read in others 
         else if (Sid !== 'AuditBuckets')
           assert.match(text, PART_OF[Sid ?? ''] ?? assert.fail(`${name}: ${Sid} is on no part of a bucket`));
       }
+});
+
+test('a journal is written in one’s own Region, and parked in any; it is read by nobody', () => {
+  for (const role of ROLES) {
+    const own = DEV.regions[role];
+    const all = ROLES.map((it) => DEV.regions[it]);
+    const statements = statementsOf(STACK_OF[role], 'archiver').filter(({ Sid }) =>
+      Sid?.startsWith('Journal'),
+    );
+    const reached = statements.map(({ Sid, Action, Resource, Condition }) => {
+      const text = JSON.stringify(Resource);
+      const regions = [...text.matchAll(/(?:eden-field-dev-backup-|:kms:)([a-z]+-[a-z]+-\d)/g)].map(
+        ([, it]) => it,
+      );
+      const parts = [...new Set([...text.matchAll(/"\/([a-z-]+)\/\*"/g)].map(([, it]) => it))];
+      return { Sid, Action, regions, parts, via: Condition?.StringEquals?.['kms:ViaService'] };
+    });
+    const via = all.map((region) => `s3.${region}.amazonaws.com`);
+    assert.deepEqual(reached, [
+      { Sid: 'Journal', Action: 's3:PutObject', regions: [own], parts: ['journal'], via: undefined },
+      {
+        Sid: 'JournalParked',
+        Action: 's3:PutObject',
+        regions: all,
+        parts: ['journal-parked'],
+        via: undefined,
+      },
+      { Sid: 'JournalKey', Action: 'kms:GenerateDataKey', regions: all, parts: [], via },
+    ]);
+  }
 });
 
 test('what looks a stream up may describe the table of its own Region, and log', () => {
@@ -253,7 +302,11 @@ test('a schedule may call its function and nothing else', () => {
       ...it.Properties,
     })),
   );
-  assert.equal(schedules.length, 5);
+  assert.equal(
+    schedules.length,
+    3 + 2 + 3 + (3 * 3 + 1),
+    'observers, sweepers, verifications, backups with the offsite one',
+  );
   for (const { stack, Name, Target } of schedules) {
     const policy = only(
       stack,
@@ -263,7 +316,9 @@ test('a schedule may call its function and nothing else', () => {
     const [statement, ...others] = policy.Properties.PolicyDocument.Statement;
     assert.equal(others.length, 0);
     assert.equal(statement.Action, 'lambda:InvokeFunction');
-    const construct = Name === 'eden-field-dev-observer' ? 'Observer' : 'Sweeper';
-    assert.match(JSON.stringify(statement.Resource), new RegExp(`${construct}LiveAlias`));
+    const function_ = ['Observer', 'Sweeper', 'Verification', 'Backups'].find((it) =>
+      Name.startsWith(`eden-field-dev-${it.toLowerCase().replace(/s$/, '')}`),
+    );
+    assert.match(JSON.stringify(statement.Resource), new RegExp(`${function_}LiveAlias`));
   }
 });

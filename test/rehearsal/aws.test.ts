@@ -350,6 +350,10 @@ test('as a process: ready with its port, told of cuts and dead replicas, gone wi
     tell({ type: 'replica', region: STANDBY, up: true });
     await sleep(50);
     await client.send(put());
+    tell({ type: 'advance', ms: 86_400_000 });
+    tell({ type: 'wipe', table: TABLE });
+    await sleep(50);
+    assert.equal((await client.send(get())).Item, undefined);
     child.disconnect();
     const [code] = (await once(child, 'exit')) as [number];
     assert.equal(code, 0);

@@ -250,18 +250,19 @@ describe('what is not played', () => {
         bucket('a', {
           ...locked(PRIMARY),
           Tags: [],
-          LifecycleConfiguration: { Rules: [{ Status: 'Enabled', ExpirationInDays: 1 }] },
+          LifecycleConfiguration: { Rules: [{ Id: 'x', Status: 'Enabled', TagFilters: [] }] },
         }),
       ),
     );
-    assert.deepEqual(settings, ['stack/a: AWS::S3::Bucket LifecycleConfiguration']);
-    const unfinished = {
+    assert.deepEqual(settings, ['stack/a: AWS::S3::Bucket LifecycleConfiguration x TagFilters']);
+    const played = {
       Id: 'u',
       Status: 'Enabled',
+      ExpirationInDays: 1,
       AbortIncompleteMultipartUpload: { DaysAfterInitiation: 1 },
     };
-    const ending = bucket('a', { LifecycleConfiguration: { Rules: [unfinished] } });
-    assert.deepEqual(unplayedBucketSettings(deploymentOf(ending)), [], 'there is no upload to end');
+    const ending = bucket('a', { LifecycleConfiguration: { Rules: [played] } });
+    assert.deepEqual(unplayedBucketSettings(deploymentOf(ending)), []);
     const odd = {
       ...locked(PRIMARY),
       ObjectLockConfiguration: { Rule: { DefaultRetention: { Mode: 'SOFT', Days: 1 } } },

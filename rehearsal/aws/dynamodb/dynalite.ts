@@ -54,7 +54,10 @@ interface SubDb {
 }
 interface Store {
   readonly tableDb: { awsRegion: string; awsAccountId: string };
-  readonly db: { close(done: Callback<void>): void };
+  readonly db: {
+    close(done: Callback<void>): void;
+    clear(range: { gte: string; lt: string }): Promise<void>;
+  };
   getItemDb(table: string): SubDb;
   getTable(name: string, done: Callback<Json>): void;
 }
@@ -158,6 +161,11 @@ export function parseRequest(operation: EngineOperation, input: Json): Json {
   }
 }
 
+/** Of one store's keys, which hold one table: those that dynalite names so. */
+function allOf(prefix: string): { gte: string; lt: string } {
+  return { gte: prefix, lt: `${prefix}\uffff` };
+}
+
 /** As DynamoDB counts it: names and values. */
 export function itemBytes(item: Item): number {
   return database.itemSize(item);
@@ -217,6 +225,16 @@ export class DynaliteEngine {
   /** Moves the index entries from the item before the change to the one after it. */
   async applyIndexes({ before, after }: Change): Promise<void> {
     await promised<void>((done) => database.updateIndexes(this.#store, this.schema, before, after, done));
+  }
+
+  /** Removes every base item, leaving indexes alone. */
+  async clearItems(): Promise<void> {
+    await this.#store.db.clear(allOf('item-'));
+  }
+
+  /** Removes every index entry, leaving base items alone. */
+  async clearIndexes(): Promise<void> {
+    await this.#store.db.clear(allOf('index-'));
   }
 
   async close(): Promise<void> {

@@ -5,6 +5,8 @@ import { STREAM_LABEL } from '../../assembly/resource-types.ts';
 import type { Access } from '../iam-policy.ts';
 import { commonError, ServiceError, validationError } from '../service-error.ts';
 import { type AttributeValue, type EngineOperation, type Item, type Json, parseRequest } from './dynalite.ts';
+import type { TableExports } from './exports.ts';
+import type { TableHistory } from './history.ts';
 import type { ReplicatedTable, WriteOperation } from './replicated-table.ts';
 import type { TableStream } from './streams.ts';
 import { streamArn } from './streams-api.ts';
@@ -25,10 +27,11 @@ export interface DynamoDbCall {
 
 type Handler = (call: DynamoDbCall) => Promise<Json>;
 
-/** A table, its stream if it has one, and, by region, the customer's key that encrypts it. */
+/** A table, its stream and its history if it has them, and, by region, the customer's key that encrypts it. */
 export interface EncryptedTable {
   readonly table: ReplicatedTable;
   readonly stream?: TableStream;
+  readonly history?: TableHistory;
   readonly keyArns: ReadonlyMap<string, string>;
 }
 
@@ -49,6 +52,7 @@ const WRITES = new Set(['PutItem', 'UpdateItem', 'DeleteItem', 'BatchWriteItem']
 export class DynamoDb {
   readonly #tables: ReadonlyMap<string, EncryptedTable>;
   readonly #account: string;
+  readonly #exports: TableExports | undefined;
   readonly #handlers: Readonly<Record<string, Handler>> = {
     GetItem: (call) => this.#read('GetItem', call),
     Query: (call) => this.#read('Query', call),
@@ -63,9 +67,11 @@ export class DynamoDb {
     ListTables: (call) => this.#listTables(call),
   };
 
-  constructor(tables: readonly EncryptedTable[], account: string) {
+  /** @param exports absent: exports and continuous backups are not played */
+  constructor(tables: readonly EncryptedTable[], account: string, exports?: TableExports) {
     this.#tables = new Map(tables.map((each) => [each.table.schema.TableName, each]));
     this.#account = account;
+    this.#exports = exports;
   }
 
   /** @throws {ServiceError} whatever DynamoDB answers */
@@ -73,13 +79,25 @@ export class DynamoDb {
     const { operation } = call;
     if (REFUSED_BY_STRONG_CONSISTENCY.has(operation))
       throw validationError(`${operation} is not supported on a table with multi-Region strong consistency`);
-    const handler = this.#handlers[operation];
+    const handler = this.#handlers[operation] ?? this.#exportHandler(operation);
     if (handler) return handler(call);
     throw commonError(
       400,
       'UnknownOperationException',
       `The rehearsal does not play dynamodb:${operation}; it plays ${Object.keys(this.#handlers).join(', ')}`,
     );
+  }
+
+  #exportHandler(operation: string): Handler | undefined {
+    const exports = this.#exports;
+    if (!exports) return undefined;
+    const handlers: Readonly<Record<string, Handler>> = {
+      DescribeContinuousBackups: (call) => exports.describeContinuousBackups(call),
+      DescribeExport: (call) => exports.describe(call),
+      ExportTableToPointInTime: (call) => exports.start(call),
+      ListExports: (call) => exports.list(call),
+    };
+    return handlers[operation];
   }
 
   async #read(operation: 'GetItem' | 'Query' | 'Scan', call: DynamoDbCall): Promise<Json> {

@@ -11,6 +11,8 @@ export interface GlobalTable {
   readonly keyArns: ReadonlyMap<string, string>;
   /** What its stream carries; undefined without a stream. */
   readonly streamViewType: StreamViewType | undefined;
+  /** How many days point-in-time recovery reaches back, by region; a region without it has none. */
+  readonly recoveryDays: ReadonlyMap<string, number>;
 }
 
 /**
@@ -40,6 +42,12 @@ export function readGlobalTable({ logicalId, physicalId, properties }: Resource)
     );
   return {
     schema,
+    recoveryDays: new Map(
+      replicas.flatMap((replica) => {
+        const days = recoveryDaysOf(replica['PointInTimeRecoverySpecification']);
+        return days === undefined ? [] : [[String(replica['Region']), days] as const];
+      }),
+    ),
     streamViewType: streamViewTypeOf(logicalId, properties['StreamSpecification']),
     regions: replicas.map((replica) => String(replica['Region'])),
     keyArns: new Map(
@@ -49,6 +57,14 @@ export function readGlobalTable({ logicalId, physicalId, properties }: Resource)
       }),
     ),
   };
+}
+
+/** https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/PointInTimeRecovery.html */
+const RECOVERY_DAYS_DEFAULT = 35;
+
+function recoveryDaysOf(specification: unknown): number | undefined {
+  if (!isRecord(specification) || specification['PointInTimeRecoveryEnabled'] !== true) return undefined;
+  return Number(specification['RecoveryPeriodInDays'] ?? RECOVERY_DAYS_DEFAULT);
 }
 
 function streamViewTypeOf(logicalId: string, specification: unknown): StreamViewType | undefined {

@@ -14,6 +14,8 @@ export interface LogEntry extends Change {
   readonly region: string;
   /** The majority that held it when it was acknowledged. */
   readonly heldBy: readonly string[];
+  /** No write: every item is lost here. Its key is empty, and no subscriber hears of it. */
+  readonly wiped?: true;
 }
 
 /** Both ends in ms; each entry draws its own. At most 2,000, the staleness the design allows for. */
@@ -78,8 +80,17 @@ export class Replica {
     this.#options = options;
     this.region = options.region;
     this.engine = options.engine;
-    this.#items = { applied: 0, dueAt: undefined, apply: (entry) => this.engine.applyItem(entry) };
-    this.#indexes = { applied: 0, dueAt: undefined, apply: (entry) => this.engine.applyIndexes(entry) };
+    const { engine } = this;
+    this.#items = {
+      applied: 0,
+      dueAt: undefined,
+      apply: (entry) => (entry.wiped ? engine.clearItems() : engine.applyItem(entry)),
+    };
+    this.#indexes = {
+      applied: 0,
+      dueAt: undefined,
+      apply: (entry) => (entry.wiped ? engine.clearIndexes() : engine.applyIndexes(entry)),
+    };
   }
 
   /** Sequence of the last entry in the base table. */

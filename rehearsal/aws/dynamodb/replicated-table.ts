@@ -28,8 +28,27 @@ export interface ReplicatedTableOptions {
 type ReadOperation = 'GetItem' | 'BatchGetItem' | 'Query' | 'Scan';
 export type WriteOperation = 'PutItem' | 'UpdateItem' | 'DeleteItem';
 
+/** What happened to a table behind everybody's back: one region's copy of an item replaced, or everything lost. */
+export type Damage =
+  | {
+      readonly kind: 'tampered';
+      readonly region: string;
+      readonly key: Item;
+      readonly item: Item | undefined;
+    }
+  | { readonly kind: 'wiped' };
+
 const NAMESPACE = 'com.amazonaws.dynamodb.v20120810';
 const REPLICAS = 3;
+
+type CommitArguments = [
+  region: string,
+  operation: WriteOperation,
+  parsed: Json,
+  key: Item,
+  heldBy: readonly string[],
+  returnOld: boolean,
+];
 
 export class ReplicatedTable {
   readonly schema: TableSchema;
@@ -41,6 +60,10 @@ export class ReplicatedTable {
   readonly #replicas = new Map<string, Replica>();
   readonly #locks = new ItemLocks();
   readonly #subscribers = new Set<(entry: LogEntry) => void>();
+  readonly #damageListeners = new Set<(damage: Damage) => void>();
+  readonly #committing = new Set<Promise<Json>>();
+  /** While everything is being lost: writes wait for that. */
+  #wiping: Promise<void> | undefined;
   readonly #stopListening: () => void;
   /** Entries that some replica has still to apply; the first has sequence `#trimmed` + 1. */
   #log: LogEntry[] = [];
@@ -107,8 +130,52 @@ export class ReplicatedTable {
   }
 
   /** Replaces one region's copy of an item behind everybody's back; undefined removes it. */
-  tamper(region: string, key: Item, item: Item | undefined): Promise<void> {
-    return this.#replica(region).tamper(key, item);
+  async tamper(region: string, key: Item, item: Item | undefined): Promise<void> {
+    await this.#replica(region).tamper(key, item);
+    for (const listener of this.#damageListeners)
+      listener({ kind: 'tampered', region, key: this.keyOf(key), item });
+  }
+
+  /**
+   * Loses every item in every region behind everybody's back: no stream tells of it. A region that is down or cut off
+   * loses its own when it is back.
+   */
+  async wipe(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wiping = promise;
+    await Promise.allSettled(this.#committing);
+    await this.#head.clearItems();
+    await this.#head.clearIndexes();
+    this.#log.push({
+      key: {},
+      region: this.regions[0] as string,
+      heldBy: this.regions,
+      sequence: this.committed + 1,
+      at: Date.now(),
+      wiped: true,
+    });
+    for (const listener of this.#damageListeners) listener({ kind: 'wiped' });
+    this.#wiping = undefined;
+    resolve();
+    this.#wakeAll();
+  }
+
+  /** Everything that happens to the table behind everybody's back from now on. */
+  onDamage(listener: (damage: Damage) => void): void {
+    this.#damageListeners.add(listener);
+  }
+
+  /** Whether a region is up and reaches a majority now. */
+  isConnected(region: string): boolean {
+    return this.#links.isUp(region) && this.#nearestPeer(region) !== undefined;
+  }
+
+  /**
+   * Waits until a region's own copy has everything that was committed when it asked, as a consistent read does.
+   * @throws {ServiceError} InternalServerError without a majority
+   */
+  async catchUp(region: string): Promise<void> {
+    await this.#caughtUp(region, Date.now() + this.#refusalMs);
   }
 
   /** The primary key within an item. */
@@ -141,12 +208,7 @@ export class ReplicatedTable {
     const replica = this.#replica(region);
     const deadline = Date.now() + this.#refusalMs;
     if (!this.#links.isUp(region)) throw await this.#refusal(region, deadline);
-    if (consistent) {
-      // Any majority shares a member with the one that held the last write, so it knows of that write.
-      const head = await this.#majority(region, deadline, () => this.committed);
-      if (!(await replica.caughtUpTo(head, Math.max(1, deadline - Date.now()))))
-        throw await this.#refusal(region, deadline);
-    }
+    if (consistent) await this.#caughtUp(region, deadline);
     return replica.read(operation, parsed);
   }
 
@@ -188,6 +250,15 @@ export class ReplicatedTable {
       this.#head.close(),
       ...[...this.#replicas.values()].map((replica) => replica.close()),
     ]);
+  }
+
+  async #caughtUp(region: string, deadline: number): Promise<void> {
+    const replica = this.#replica(region);
+    if (!this.#links.isUp(region)) throw await this.#refusal(region, deadline);
+    // Any majority shares a member with the one that held the last write, so it knows of that write.
+    const head = await this.#majority(region, deadline, () => this.committed);
+    if (!(await replica.caughtUpTo(head, Math.max(1, deadline - Date.now()))))
+      throw await this.#refusal(region, deadline);
   }
 
   /** What the nearest peer in reach knows. Tries others until the deadline. */
@@ -240,14 +311,18 @@ export class ReplicatedTable {
     });
   }
 
-  async #commit(
-    region: string,
-    operation: WriteOperation,
-    parsed: Json,
-    key: Item,
-    heldBy: readonly string[],
-    returnOld: boolean,
-  ): Promise<Json> {
+  async #commit(...write: CommitArguments): Promise<Json> {
+    while (this.#wiping) await this.#wiping;
+    const committing = this.#commitNow(...write);
+    this.#committing.add(committing);
+    try {
+      return await committing;
+    } finally {
+      this.#committing.delete(committing);
+    }
+  }
+
+  async #commitNow(...[region, operation, parsed, key, heldBy, returnOld]: CommitArguments): Promise<Json> {
     const before = await this.#head.item(key);
     let output: Json;
     try {

@@ -3,6 +3,7 @@ import type { Resource } from '../../assembly/assembly.ts';
 import type { PolicySource } from '../iam.ts';
 import { asList, isRecord } from '../iam-conditions.ts';
 import { readPolicy, type Statement } from '../iam-policy.ts';
+import { DAY_MS, lifecycleOf, type Rule, unplayedOf } from './lifecycle.ts';
 
 export const PLAYED_TYPES: readonly string[] = ['AWS::S3::Bucket', 'AWS::S3::BucketPolicy'];
 
@@ -24,14 +25,15 @@ export interface Bucket {
   readonly keyArn: string | undefined;
   readonly bucketKey: boolean;
   readonly policy: readonly Statement[];
+  readonly lifecycle: readonly Rule[];
 }
 
-const DAY_MS = 86_400_000;
 /** Nothing to see of these through S3's own API, here or there. */
 const WITHOUT_EFFECT = ['OwnershipControls', 'PublicAccessBlockConfiguration', 'Tags'];
 const PLAYED = [
   'BucketEncryption',
   'BucketName',
+  'LifecycleConfiguration',
   'ObjectLockConfiguration',
   'ObjectLockEnabled',
   'VersioningConfiguration',
@@ -60,26 +62,22 @@ export function bucketsOf(source: PolicySource): readonly Bucket[] {
       keyArn: encryption.keyArn,
       bucketKey: encryption.bucketKey,
       policy,
+      lifecycle: lifecycleOf(resource),
     };
   });
 }
 
 /** Settings of buckets that are not played, as `<stack>/<logical id>: <what>`. */
 export function unplayedBucketSettings(source: Pick<PolicySource, 'ofType'>): readonly string[] {
-  return source.ofType('AWS::S3::Bucket').flatMap(({ stack, logicalId, properties }) =>
-    Object.entries(properties)
-      .filter(([setting, value]) => !PLAYED.includes(setting) && !onlyEndsUploads(value))
-      .map(([setting]) => `${stack}/${logicalId}: AWS::S3::Bucket ${setting}`),
-  );
-}
-
-/** Lifecycle rules that end unfinished uploads have nothing to end: uploads in parts are not played. */
-function onlyEndsUploads(lifecycle: unknown): boolean {
-  const rules = isRecord(lifecycle) ? asList(lifecycle['Rules']).filter(isRecord) : [];
-  const harmless = ['AbortIncompleteMultipartUpload', 'Id', 'Status'];
-  return (
-    rules.length > 0 && rules.every((rule) => Object.keys(rule).every((name) => harmless.includes(name)))
-  );
+  return source.ofType('AWS::S3::Bucket').flatMap(({ stack, logicalId, properties }) => {
+    const settings = Object.keys(properties).filter((setting) => !PLAYED.includes(setting));
+    const lifecycle = properties['LifecycleConfiguration'];
+    const rules = asList(isRecord(lifecycle) ? lifecycle['Rules'] : undefined).filter(isRecord);
+    const inRules = rules.flatMap((rule) =>
+      unplayedOf(rule).map((name) => `LifecycleConfiguration ${String(rule['Id'] ?? '')} ${name}`),
+    );
+    return [...settings, ...inRules].map((what) => `${stack}/${logicalId}: AWS::S3::Bucket ${what}`);
+  });
 }
 
 function retentionOf({ logicalId, properties }: Resource): Retention | undefined {

@@ -5,6 +5,15 @@ import { randomBytes } from 'node:crypto';
 import type { Bucket, Retention } from './buckets.ts';
 import type { Contents, Stored } from './contents.ts';
 import { s3Error } from './errors.ts';
+import { type Aged, dueActions } from './lifecycle.ts';
+
+/** What a version is encrypted with. */
+export interface Encryption {
+  /** ARN of a customer's key; undefined where a key of AWS's own encrypts. */
+  readonly keyArn: string | undefined;
+  readonly algorithm: 'AES256' | 'aws:kms';
+  readonly bucketKey: boolean;
+}
 
 export interface ObjectVersion {
   /** `null` in a bucket without versions. */
@@ -17,6 +26,10 @@ export interface ObjectVersion {
   /** Unix ms. */
   readonly modifiedAt: number;
   readonly lock: Lock | undefined;
+  readonly encryption: Encryption;
+  readonly storageClass: string;
+  /** What answers say of content that rotted: entity tag and checksums as they were before. */
+  readonly remembered: Readonly<Record<string, string>> | undefined;
 }
 
 export interface Lock {
@@ -32,6 +45,7 @@ export interface Put {
   readonly headers: Readonly<Record<string, string>>;
   /** Instead of the bucket's own. */
   readonly lock: Lock | undefined;
+  readonly encryption: Encryption;
   /** `*` writes only where no current version is. */
   readonly ifNoneMatch: '*' | undefined;
   /** Writes only over the current version with this entity tag. */
@@ -46,6 +60,17 @@ export interface Page {
   readonly next: string | undefined;
 }
 
+/** Every version of every key, markers too. */
+export interface VersionsPage {
+  readonly versions: readonly {
+    readonly key: string;
+    readonly version: ObjectVersion;
+    readonly isLatest: boolean;
+  }[];
+  /** Where the next page begins; undefined after the last. */
+  readonly next: { readonly key: string; readonly versionId: string } | undefined;
+}
+
 export interface ListQuery {
   readonly prefix: string;
   readonly delimiter: string | undefined;
@@ -53,6 +78,13 @@ export interface ListQuery {
   readonly after: string;
   readonly max: number;
 }
+
+/** Of a PUT, what describes the content and comes back with it. */
+export const DESCRIBING =
+  /^(x-amz-meta-.+|cache-control|content-disposition|content-encoding|content-language)$/;
+/** What S3 says of content by itself. */
+const SAID = /^(etag|last-modified|x-amz-checksum-.+)$/;
+const STANDARD = 'STANDARD';
 
 export class BucketObjects {
   readonly #bucket: Bucket;
@@ -101,6 +133,9 @@ export class BucketObjects {
         contentType: put.contentType,
         modifiedAt,
         lock: put.lock ?? (retention && { mode: retention.mode, until: modifiedAt + retention.ms }),
+        encryption: put.encryption,
+        storageClass: STANDARD,
+        remembered: undefined,
       };
       await this.#add(key, version);
       return { version, stored };
@@ -115,25 +150,94 @@ export class BucketObjects {
    */
   remove(key: string, versionId: string | undefined, bypass: boolean): Promise<ObjectVersion | undefined> {
     return this.#inTurn(key, async () => {
-      if (versionId === undefined && this.#bucket.versioned) return this.#add(key, this.#marker());
+      if (versionId === undefined && this.#bucket.versioned) return this.#add(key, marker(this.#now()));
       const version = this.find(key, versionId);
       if (!version) return undefined;
       const { lock } = version;
       if (lock && lock.until > this.#now() && !(bypass && lock.mode === 'GOVERNANCE'))
         throw s3Error(403, 'AccessDenied', 'Access Denied because object protected by object lock.');
-      const left = (this.#versions.get(key) ?? []).filter((other) => other !== version);
-      if (left.length > 0) this.#versions.set(key, left);
-      else this.#versions.delete(key);
-      if (version.contentId !== undefined) await this.#contents.remove(version.contentId);
+      await this.#drop(key, version);
       return version;
     });
   }
 
+  /**
+   * Locks a version until then, in place of the lock it has.
+   * @param bypass lets a lock in governance mode be shortened or changed, as whoever may do that asked for
+   * @throws ServiceError AccessDenied, the lock it has would be loosened
+   */
+  lock(key: string, version: ObjectVersion, lock: Lock, bypass: boolean): Promise<void> {
+    return this.#inTurn(key, async () => {
+      const held = this.find(key, version.id)?.lock;
+      const isHeld = held !== undefined && held.until > this.#now();
+      const isLoosened =
+        isHeld && (lock.until < held.until || (held.mode === 'COMPLIANCE' && lock.mode !== held.mode));
+      if (isLoosened && !(bypass && held.mode === 'GOVERNANCE'))
+        throw s3Error(403, 'AccessDenied', 'Access Denied because object protected by object lock.');
+      this.#replace(key, version.id, (found) => ({ ...found, lock }));
+    });
+  }
+
+  /**
+   * Does what the bucket's lifecycle rules have due at a time, for every key.
+   * @param nowMs a midnight, Unix ms
+   */
+  async expire(nowMs: number): Promise<void> {
+    const { lifecycle } = this.#bucket;
+    if (lifecycle.length === 0) return;
+    for (const key of [...this.#versions.keys()]) await this.#inTurn(key, () => this.#expireKey(key, nowMs));
+  }
+
+  /**
+   * Flips every bit of one byte of a version's content, behind S3's back: what is said of it stays as it was.
+   * @param at which byte
+   * @throws RangeError there is no such version, or no such byte in it
+   */
+  rot(key: string, versionId: string | undefined, at: number): Promise<void> {
+    return this.#inTurn(key, async () => {
+      const version = this.find(key, versionId);
+      const before =
+        version?.contentId === undefined
+          ? undefined
+          : await this.#contents.read('GET', version.contentId, { 'x-amz-checksum-mode': 'ENABLED' });
+      const byte = before?.body[at];
+      if (!version || !before || byte === undefined)
+        throw new RangeError(`${this.#bucket.name}/${key}: there is no byte ${at} to flip`);
+      const content = Buffer.from(before.body);
+      content[at] = byte ^ 0xff;
+      const described = Object.entries(before.headers).filter(([name]) => DESCRIBING.test(name));
+      const contentId = newVersionId();
+      await this.#contents.put(contentId, Object.fromEntries(described), content);
+      const said = Object.entries(before.headers).filter(([name]) => SAID.test(name));
+      const remembered = version.remembered ?? Object.fromEntries(said);
+      this.#replace(key, version.id, (found) => ({ ...found, contentId, remembered }));
+      await this.#contents.remove(String(version.contentId));
+    });
+  }
+
+  /** Every version from a place on, in the order of the keys' bytes, the newest of a key first. */
+  listVersions(
+    prefix: string,
+    after: { readonly key: string; readonly versionId: string | undefined },
+    max: number,
+  ): VersionsPage {
+    const all = sorted([...this.#versions.keys()].filter((key) => key.startsWith(prefix))).flatMap((key) =>
+      (this.#versions.get(key) ?? []).map((version, at) => ({ key, version, isLatest: at === 0 })),
+    );
+    const isPast = ({ key }: { key: string }) => compareBytes(key, after.key) > 0;
+    const mark = all.findIndex(({ key, version }) => key === after.key && version.id === after.versionId);
+    const start = mark >= 0 ? mark + 1 : all.findIndex(isPast);
+    const rest = after.key === '' ? all : start < 0 ? [] : all.slice(start);
+    const versions = rest.slice(0, max);
+    const last = rest.length > max ? versions.at(-1) : undefined;
+    return { versions, next: last && { key: last.key, versionId: last.version.id } };
+  }
+
   /** Current versions in the order of their keys' UTF-8 bytes. */
   list({ prefix, delimiter, after, max }: ListQuery): Page {
-    const keys = [...this.#versions.keys()]
-      .filter((key) => key.startsWith(prefix) && this.#current(key))
-      .sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+    const keys = sorted(
+      [...this.#versions.keys()].filter((key) => key.startsWith(prefix) && this.#current(key)),
+    );
     const objects: (readonly [string, ObjectVersion])[] = [];
     const folders = new Set<string>();
     let last: string | undefined;
@@ -141,7 +245,7 @@ export class BucketObjects {
       const cut = delimiter ? key.indexOf(delimiter, prefix.length) : -1;
       const folder = cut < 0 || !delimiter ? undefined : key.slice(0, cut + delimiter.length);
       const name = folder ?? key;
-      if (Buffer.compare(Buffer.from(name), Buffer.from(after)) <= 0 || folders.has(name)) continue;
+      if (compareBytes(name, after) <= 0 || folders.has(name)) continue;
       if (objects.length + folders.size >= max) return { objects, folders: [...folders], next: last };
       last = name;
       const current = this.#current(key);
@@ -164,16 +268,31 @@ export class BucketObjects {
     return version;
   }
 
-  #marker(): ObjectVersion {
-    return {
-      id: newVersionId(),
-      contentId: undefined,
-      etag: '',
-      bytes: 0,
-      contentType: '',
-      modifiedAt: this.#now(),
-      lock: undefined,
-    };
+  async #expireKey(key: string, nowMs: number): Promise<void> {
+    const versions = (this.#versions.get(key) ?? []).map(agedOf);
+    for (const action of dueActions(this.#bucket.lifecycle, key, versions, nowMs)) {
+      const version = this.find(key, action.kind === 'expire' ? undefined : action.versionId);
+      if (!version) continue;
+      if (action.kind === 'transition')
+        this.#replace(key, version.id, (found) => ({ ...found, storageClass: action.storageClass }));
+      else if (action.kind === 'expire' && this.#bucket.versioned) await this.#add(key, marker(nowMs));
+      else await this.#drop(key, version);
+    }
+  }
+
+  #replace(key: string, versionId: string, change: (version: ObjectVersion) => ObjectVersion): void {
+    const versions = this.#versions.get(key) ?? [];
+    this.#versions.set(
+      key,
+      versions.map((version) => (version.id === versionId ? change(version) : version)),
+    );
+  }
+
+  async #drop(key: string, version: ObjectVersion): Promise<void> {
+    const left = (this.#versions.get(key) ?? []).filter((other) => other !== version);
+    if (left.length > 0) this.#versions.set(key, left);
+    else this.#versions.delete(key);
+    if (version.contentId !== undefined) await this.#contents.remove(version.contentId);
   }
 
   async #inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
@@ -186,6 +305,34 @@ export class BucketObjects {
       if (this.#writing.get(key) === mine) this.#writing.delete(key);
     }
   }
+}
+
+/** A delete marker: no content, so nothing that is said of it means anything. */
+function marker(modifiedAt: number): ObjectVersion {
+  return {
+    id: newVersionId(),
+    contentId: undefined,
+    etag: '',
+    bytes: 0,
+    contentType: '',
+    modifiedAt,
+    lock: undefined,
+    encryption: { keyArn: undefined, algorithm: 'AES256', bucketKey: false },
+    storageClass: STANDARD,
+    remembered: undefined,
+  };
+}
+
+function agedOf({ id, contentId, bytes, modifiedAt, lock, storageClass }: ObjectVersion): Aged {
+  return { id, isMarker: contentId === undefined, bytes, modifiedAt, lockedUntil: lock?.until, storageClass };
+}
+
+function compareBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
+function sorted(keys: readonly string[]): readonly string[] {
+  return keys.toSorted(compareBytes);
 }
 
 export function noSuchKey(headers?: Readonly<Record<string, string>>) {

@@ -6,11 +6,14 @@ import { s3Error } from './errors.ts';
 export type S3Operation =
   | 'DeleteObject'
   | 'GetObject'
+  | 'GetObjectRetention'
   | 'HeadBucket'
   | 'HeadObject'
   | 'ListBuckets'
+  | 'ListObjectVersions'
   | 'ListObjectsV2'
-  | 'PutObject';
+  | 'PutObject'
+  | 'PutObjectRetention';
 
 export interface S3Request {
   readonly operation: S3Operation;
@@ -33,7 +36,10 @@ const OBJECT_OPERATIONS: Readonly<Record<string, S3Operation>> = {
 const QUERY_NAMES: Readonly<Partial<Record<S3Operation, readonly string[]>>> = {
   DeleteObject: ['versionId'],
   GetObject: ['versionId'],
+  GetObjectRetention: ['retention', 'versionId'],
   HeadObject: ['versionId'],
+  ListObjectVersions: ['encoding-type', 'key-marker', 'max-keys', 'prefix', 'version-id-marker', 'versions'],
+  PutObjectRetention: ['retention', 'versionId'],
   ListObjectsV2: [
     'continuation-token',
     'delimiter',
@@ -62,7 +68,7 @@ export function readRequest({ method, url, headers }: SignedRequest): S3Request 
     throw s3Error(
       501,
       'NotImplemented',
-      `The rehearsal does not play s3:${named ?? `${method} ${key === '' ? 'of a bucket' : 'of an object'}${strange === undefined ? '' : ` with ${strange}`}`}; it plays PutObject, GetObject, HeadObject, DeleteObject, ListObjectsV2, HeadBucket and ListBuckets`,
+      `The rehearsal does not play s3:${named ?? `${method} ${key === '' ? 'of a bucket' : 'of an object'}${strange === undefined ? '' : ` with ${strange}`}`}; it plays PutObject, GetObject, HeadObject, DeleteObject, PutObjectRetention, GetObjectRetention, ListObjectsV2, ListObjectVersions, HeadBucket and ListBuckets`,
     );
   return {
     operation,
@@ -82,10 +88,13 @@ function operationOf(
   key: string,
   query: URLSearchParams,
 ): S3Operation | undefined {
+  if (key !== '' && query.has('retention'))
+    return { GET: 'GetObjectRetention' as const, PUT: 'PutObjectRetention' as const }[method];
   if (key !== '') return OBJECT_OPERATIONS[method];
   if (method === 'HEAD' && bucket !== '') return 'HeadBucket';
   if (method !== 'GET') return undefined;
   if (bucket === '') return 'ListBuckets';
+  if (query.has('versions')) return 'ListObjectVersions';
   return query.get('list-type') === '2' ? 'ListObjectsV2' : undefined;
 }
 

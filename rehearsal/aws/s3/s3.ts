@@ -1,35 +1,48 @@
 // S3 as far as it is depended on here: objects with versions, conditional writes, Object Lock and encryption headers, in
 // the buckets that the templates make, each in its own region. What versions contain is kept by fauxqs; everything it
-// lacks is in front of it. Lifecycle rules, multipart uploads, ACLs, tags and replication are not played.
+// lacks is in front of it. Multipart uploads, ACLs, tags and replication are not played.
 
-import type { Answer, ServiceCall } from '../aws-front.ts';
+import type { Answer } from '../aws-front.ts';
 import type { ResourcePolicy } from '../iam.ts';
-import type { Access } from '../iam-policy.ts';
-import type { Bucket, Retention } from './buckets.ts';
+import type { Bucket } from './buckets.ts';
 import { Contents } from './contents.ts';
 import { s3Error } from './errors.ts';
-import { BucketObjects, type Lock, noSuchKey, type ObjectVersion } from './objects.ts';
+import {
+  authorize,
+  authorizeListing,
+  describing,
+  empty,
+  encryption,
+  encryptionOf,
+  type Job,
+  type KeyState,
+  listed,
+  locking,
+  lockOf,
+  maxKeysOf,
+  missing,
+  type Place,
+  type S3Call,
+  useKey,
+  versionHeader,
+} from './jobs.ts';
+import { DAY_MS } from './lifecycle.ts';
+import { BucketObjects, type ObjectVersion } from './objects.ts';
 import { readPayload } from './payload.ts';
-import { readRequest, type S3Operation, type S3Request } from './requests.ts';
+import { readRequest, type S3Operation } from './requests.ts';
+import { getRetention, putRetention } from './retention.ts';
+import { listVersions } from './version-listing.ts';
 import { type Content, xmlDocument } from './xml.ts';
 
-export interface S3Call extends Pick<ServiceCall, 'request' | 'region'> {
-  /** @throws {ServiceError} AccessDeniedException */
-  readonly authorize: (access: Access) => void;
+export type { S3Call } from './jobs.ts';
+
+export interface S3Options {
+  /** Unix ms, for locks and lifecycles. @default Date.now */
+  readonly now?: () => number;
+  /** @default every key is there and enabled */
+  readonly keyState?: (arn: string) => KeyState;
 }
 
-/** A bucket and what is in it. */
-interface Place {
-  readonly at: Bucket;
-  readonly objects: BucketObjects;
-}
-
-/** A request and the bucket it is for. */
-interface Job extends S3Call, S3Request, Place {}
-
-const KEYS_PER_PAGE_MAX = 1_000;
-/** Of a PUT, what describes the content and comes back with it. */
-const DESCRIBING = /^(x-amz-meta-.+|cache-control|content-disposition|content-encoding|content-language)$/;
 /** Of a GET, what its answer follows. */
 const FOLLOWED = [
   'if-match',
@@ -44,26 +57,78 @@ export class S3 {
   readonly #places: ReadonlyMap<string, Place>;
   readonly #contents: Contents;
   readonly #now: () => number;
+  readonly #keyState: (arn: string) => KeyState;
+  readonly #unavailable = new Set<string>();
+  /** The midnight that lifecycles have been looked at for. */
+  #midnight: number;
+  #ticking: Promise<void> = Promise.resolve();
   readonly #handlers: Readonly<Record<Exclude<S3Operation, 'ListBuckets'>, (job: Job) => Promise<Answer>>> = {
     DeleteObject: (job) => this.#delete(job),
     GetObject: (job) => this.#get(job, 'GET'),
+    GetObjectRetention: async (job) => getRetention(job),
     HeadBucket: (job) => this.#headBucket(job),
     HeadObject: (job) => this.#get(job, 'HEAD'),
+    ListObjectVersions: async (job) => listVersions(job),
     ListObjectsV2: (job) => this.#list(job),
     PutObject: (job) => this.#put(job),
+    PutObjectRetention: (job) => putRetention(job),
   };
 
-  private constructor(buckets: readonly Bucket[], contents: Contents, now: () => number) {
+  private constructor(buckets: readonly Bucket[], contents: Contents, { now, keyState }: S3Options) {
     this.#contents = contents;
-    this.#now = now;
+    this.#now = now ?? Date.now;
+    this.#keyState = keyState ?? (() => 'enabled');
+    this.#midnight = midnightBefore(this.#now());
     this.#places = new Map(
-      buckets.map((at) => [at.name, { at, objects: new BucketObjects(at, contents, now) }]),
+      buckets.map((at) => [at.name, { at, objects: new BucketObjects(at, contents, this.#now) }]),
     );
   }
 
-  /** @param now Unix ms, for locks */
-  static async open(buckets: readonly Bucket[], now: () => number = Date.now): Promise<S3> {
-    return new S3(buckets, await Contents.open(), now);
+  static async open(buckets: readonly Bucket[], options: S3Options = {}): Promise<S3> {
+    return new S3(buckets, await Contents.open(), options);
+  }
+
+  /** The region a bucket is in; undefined for none of ours. */
+  regionOf(bucket: string): string | undefined {
+    return this.#places.get(bucket)?.at.region;
+  }
+
+  /**
+   * Does what lifecycles have due at every midnight (UTC) up to a time, one after another. A call does it by itself;
+   * whoever looks without one asks for it first.
+   * @param nowMs Unix ms
+   */
+  tick(nowMs: number): Promise<void> {
+    // One after another: a midnight builds on what the one before it did.
+    this.#ticking = this.#ticking.then(async () => {
+      while (this.#midnight < midnightBefore(nowMs)) {
+        const midnight = this.#midnight + DAY_MS;
+        for (const { objects } of this.#places.values()) await objects.expire(midnight);
+        this.#midnight = midnight;
+      }
+    });
+    return this.#ticking;
+  }
+
+  /**
+   * Makes a bucket answer 503 to every call, or work again with all it had.
+   * @throws RangeError there is no such bucket
+   */
+  setAvailable(bucket: string, available: boolean): void {
+    this.#place(bucket);
+    if (available) this.#unavailable.delete(bucket);
+    else this.#unavailable.add(bucket);
+  }
+
+  /**
+   * Flips every bit of one byte of an object at rest: whoever reads gets other content under the entity tag, checksums
+   * and times of before.
+   * @param at which byte of it
+   * @param versionId the current one by default
+   * @throws RangeError there is no such bucket, version or byte
+   */
+  async rot(bucket: string, key: string, at: number, versionId?: string): Promise<void> {
+    await this.#place(bucket).objects.rot(key, versionId, at);
   }
 
   /** The policy of the bucket that a resource is or is in; undefined for what is in none of ours. */
@@ -76,6 +141,7 @@ export class S3 {
   /** @throws {ServiceError} whatever S3 answers */
   async call(call: S3Call): Promise<Answer> {
     const request = readRequest(call.request);
+    await this.tick(this.#now());
     if (request.operation === 'ListBuckets') return this.#listBuckets(call);
     const place = this.#places.get(request.bucket);
     if (!place) throw s3Error(404, 'NoSuchBucket', 'The specified bucket does not exist');
@@ -87,11 +153,19 @@ export class S3 {
         `The bucket you are attempting to access must be addressed using the specified endpoint: it is in ${place.at.region}, not in ${call.region}.`,
         headers,
       );
-    return this.#handlers[request.operation]({ ...call, ...request, ...place });
+    if (this.#unavailable.has(place.at.name))
+      throw s3Error(503, 'ServiceUnavailable', 'Service is unable to handle request.');
+    return this.#handlers[request.operation]({ ...call, ...request, ...place, keyState: this.#keyState });
   }
 
   async close(): Promise<void> {
     await this.#contents.close();
+  }
+
+  #place(bucket: string): Place {
+    const place = this.#places.get(bucket);
+    if (place) return place;
+    throw new RangeError(`expected one of the buckets ${[...this.#places.keys()].join(', ')}, got ${bucket}`);
   }
 
   async #put(job: Job): Promise<Answer> {
@@ -99,7 +173,8 @@ export class S3 {
     authorize(job, 's3:PutObject');
     const lock = lockOf(job);
     if (lock) authorize(job, 's3:PutObjectRetention');
-    useKey(job, 'kms:GenerateDataKey');
+    const encrypted = encryptionOf(job);
+    useKey(job, encrypted, 'kms:GenerateDataKey');
     if (job.header('x-amz-copy-source') !== undefined)
       throw s3Error(501, 'NotImplemented', 'The rehearsal does not play s3:CopyObject');
     const ifNoneMatch = job.header('if-none-match');
@@ -117,11 +192,12 @@ export class S3 {
       contentType: job.header('content-type') ?? 'binary/octet-stream',
       headers: { ...describing(job), ...checksums },
       lock,
+      encryption: encrypted,
       ifNoneMatch,
       ifMatch: job.header('if-match'),
     });
     const { 'content-length': _, ...headers } = stored.headers;
-    return empty(200, { ...headers, ...encryption(at), ...versionHeader(at, version) });
+    return empty(200, { ...headers, ...encryption(version), ...versionHeader(at, version) });
   }
 
   async #get(job: Job, method: 'GET' | 'HEAD'): Promise<Answer> {
@@ -130,7 +206,9 @@ export class S3 {
     authorize(job, versionId === undefined ? 's3:GetObject' : 's3:GetObjectVersion');
     const version = objects.find(key, versionId);
     if (version?.contentId === undefined) throw missing(job, version, versionId);
-    if (method === 'GET') useKey(job, 'kms:Decrypt');
+    if (ARCHIVED.has(version.storageClass) && method === 'GET')
+      throw s3Error(403, 'InvalidObjectState', "The operation is not valid for the object's storage class");
+    if (method === 'GET') useKey(job, version.encryption, 'kms:Decrypt');
     const followed = FOLLOWED.flatMap((name) => {
       const value = job.header(name);
       return value === undefined ? [] : [[name, value] as const];
@@ -146,8 +224,9 @@ export class S3 {
       body,
       headers: {
         ...headers,
+        ...(status < 300 && version.remembered && saidOf(version.remembered, job)),
         'accept-ranges': 'bytes',
-        ...(status < 300 && { ...encryption(at), ...locking(version) }),
+        ...(status < 300 && { ...encryption(version), ...locking(version), ...classOf(version) }),
         ...versionHeader(at, version),
       },
     };
@@ -223,115 +302,22 @@ export class S3 {
   }
 }
 
-function listed(key: string, { etag, bytes, modifiedAt }: ObjectVersion): Content {
-  return [
-    ['Key', key],
-    ['LastModified', new Date(modifiedAt).toISOString()],
-    ['ETag', etag],
-    ['Size', bytes],
-    ['StorageClass', 'STANDARD'],
-  ];
+/** https://docs.aws.amazon.com/AmazonS3/latest/userguide/archived-objects.html */
+const ARCHIVED = new Set(['GLACIER', 'DEEP_ARCHIVE']);
+
+function midnightBefore(ms: number): number {
+  return Math.floor(ms / DAY_MS) * DAY_MS;
 }
 
-/** The rehearsal's loopback connections stand for TLS. */
-const TLS = { 's3:TlsVersion': '1.3' };
-
-function authorize({ authorize: ask, at, key }: Job, action: string): void {
-  ask({ action, resource: `${at.arn}/${key}`, context: TLS });
-}
-
-function authorizeListing({ authorize: ask, at }: Job, context: Access['context']): void {
-  ask({ action: 's3:ListBucket', resource: at.arn, context: { ...TLS, ...context } });
-}
-
-/**
- * What whoever calls must be allowed to do with the customer's key, which S3 works with on its caller's behalf:
- * https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
- */
-function useKey(
-  { authorize: ask, at, key, region }: Job,
-  action: 'kms:Decrypt' | 'kms:GenerateDataKey',
-): void {
-  if (at.keyArn === undefined) return;
-  ask({
-    action,
-    resource: at.keyArn,
-    context: {
-      'kms:ViaService': `s3.${region}.amazonaws.com`,
-      'kms:EncryptionContext:aws:s3:arn': at.bucketKey ? at.arn : `${at.arn}/${key}`,
-    },
-  });
-}
-
-/** Why there is nothing to read; who may not list a bucket does not learn what is not in it. */
-function missing(job: Job, marker: ObjectVersion | undefined, versionId: string | undefined): Error {
-  if (marker && versionId !== undefined)
-    return s3Error(405, 'MethodNotAllowed', 'The specified method is not allowed against this resource.', {
-      'x-amz-delete-marker': 'true',
-    });
-  authorizeListing(job, {});
-  if (versionId !== undefined) return s3Error(404, 'NoSuchVersion', 'The specified version does not exist.');
-  return noSuchKey(marker && { 'x-amz-delete-marker': 'true' });
-}
-
-/** The lock that a PUT asks for itself. */
-function lockOf(job: Job): Lock | undefined {
-  const mode = job.header('x-amz-object-lock-mode');
-  const date = job.header('x-amz-object-lock-retain-until-date');
-  if (job.header('x-amz-object-lock-legal-hold') !== undefined)
-    throw s3Error(501, 'NotImplemented', 'The rehearsal does not play legal holds of Object Lock');
-  if (mode === undefined && date === undefined) return undefined;
-  if (!job.at.locks) throw s3Error(400, 'InvalidRequest', 'Bucket is missing Object Lock Configuration');
-  const until = Date.parse(String(date));
-  if (isMode(mode) && !Number.isNaN(until)) return { mode, until };
-  throw s3Error(
-    400,
-    'InvalidArgument',
-    `x-amz-object-lock-mode and -retain-until-date: expected GOVERNANCE or COMPLIANCE with a date, got ${mode} and ${date}`,
-  );
-}
-
-function isMode(mode: string | undefined): mode is Retention['mode'] {
-  return mode === 'GOVERNANCE' || mode === 'COMPLIANCE';
-}
-
-function describing({ request }: Job): Record<string, string> {
+/** Checksums are told to whoever asks for them, and of a part there are none. */
+function saidOf(remembered: Readonly<Record<string, string>>, job: Job): Record<string, string> {
+  const asked = job.header('x-amz-checksum-mode') === 'ENABLED' && job.header('range') === undefined;
   return Object.fromEntries(
-    Object.entries(request.headers).flatMap(([name, value]) => {
-      if (!DESCRIBING.test(name) || typeof value !== 'string') return [];
-      const rest = name === 'content-encoding' ? value.replace(/(^|,)\s*aws-chunked\s*(?=,|$)/, '') : value;
-      return rest === '' ? [] : [[name, rest] as const];
-    }),
+    Object.entries(remembered).filter(([name]) => asked || !name.startsWith('x-amz-checksum-')),
   );
 }
 
-function maxKeysOf(text: string | null): number {
-  const max = text === null ? KEYS_PER_PAGE_MAX : Number(text);
-  if (Number.isInteger(max) && max >= 0) return Math.min(max, KEYS_PER_PAGE_MAX);
-  throw s3Error(400, 'InvalidArgument', `max-keys: expected a whole number, got ${text}`);
-}
-
-function encryption({ keyArn, bucketKey }: Bucket): Record<string, string> {
-  if (keyArn === undefined) return { 'x-amz-server-side-encryption': 'AES256' };
-  return {
-    'x-amz-server-side-encryption': 'aws:kms',
-    'x-amz-server-side-encryption-aws-kms-key-id': keyArn,
-    ...(bucketKey && { 'x-amz-server-side-encryption-bucket-key-enabled': 'true' }),
-  };
-}
-
-function locking({ lock }: ObjectVersion): Record<string, string> {
-  if (!lock) return {};
-  return {
-    'x-amz-object-lock-mode': lock.mode,
-    'x-amz-object-lock-retain-until-date': new Date(lock.until).toISOString(),
-  };
-}
-
-function versionHeader({ versioned }: Bucket, { id }: ObjectVersion): Record<string, string> {
-  return versioned ? { 'x-amz-version-id': id } : {};
-}
-
-function empty(status: number, headers: Readonly<Record<string, string>>): Answer {
-  return { status, contentType: 'application/xml', body: '', headers };
+/** Said of every class but the first. */
+function classOf({ storageClass }: ObjectVersion): Record<string, string> {
+  return storageClass === 'STANDARD' ? {} : { 'x-amz-storage-class': storageClass };
 }

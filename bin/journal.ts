@@ -1,0 +1,156 @@
+// `npm run journal`: whether each region's change journal is whole, and bringing into one what it lacks. Reads and writes
+// the backup buckets with the operator's own credentials.
+import { parseArgs } from 'node:util';
+import { type Config, defineConfig, regionsOf } from '../config/config.ts';
+import { STAGES } from '../config/stages.ts';
+import { bucketName, tableName } from '../lib/names.ts';
+import { journalHour, journalHourMs } from '../protocol/journal.ts';
+import { bringHome, fillJournal, parkedOf } from './journal/fill.ts';
+import { type JournalPlace, openJournalPlace } from './journal/places.ts';
+import { verifyJournal } from './journal/verify.ts';
+import { linesOf } from './journal/words.ts';
+
+const USAGE = `npm run journal -- verify [--region R]... [--since HOUR]
+npm run journal -- fill --region R [--since HOUR]
+  verify        looks for gaps: in each journal by itself, and against the other regions'
+  fill          brings into a region's journal what was parked elsewhere, and what the others' have
+  --region      whose journal; default all (verify)
+  --since       the first hour looked at, such as 2026-07-01T05Z; default the first there is
+  --wait        how long changes may still be on their way into a journal, in seconds; default 120
+  --stage       default dev
+  --endpoint    another endpoint than AWS's, such as a rehearsal's; so does AWS_ENDPOINT_URL
+Exit code: 0 nothing is missing, 1 something is, 2 could not run.`;
+
+const MISSING = 1;
+const COULD_NOT_RUN = 2;
+
+interface Command {
+  readonly what: 'verify' | 'fill';
+  readonly stage: string;
+  readonly config: Config;
+  readonly regions: readonly string[];
+  readonly since: string | undefined;
+  readonly waitMs: number;
+  readonly endpoint: string | undefined;
+}
+
+function commandFrom(args: readonly string[]): Command | 'help' {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      stage: { type: 'string', default: 'dev' },
+      region: { type: 'string', multiple: true },
+      since: { type: 'string' },
+      wait: { type: 'string', default: '120' },
+      endpoint: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return 'help';
+  const { stage, region, since, wait, endpoint } = values;
+  const [what, ...others] = positionals;
+  if ((what !== 'verify' && what !== 'fill') || others.length > 0)
+    throw new RangeError(`expected verify or fill, got "${positionals.join(' ')}"`);
+  const raw = Object.hasOwn(STAGES, stage) ? STAGES[stage] : undefined;
+  if (!raw) throw new RangeError(`--stage is one of ${Object.keys(STAGES).join(', ')}, got "${stage}"`);
+  const config = defineConfig(stage, raw);
+  const all = regionsOf(config);
+  for (const it of region ?? [])
+    if (!all.includes(it)) throw new RangeError(`--region is one of ${all.join(', ')}, got "${it}"`);
+  if (what === 'fill' && region?.length !== 1)
+    throw new RangeError(`fill takes one --region, got ${region?.length ?? 0}`);
+  if (since !== undefined && journalHourMs(since) === undefined)
+    throw new RangeError(`--since is an hour such as ${journalHour(0)}, got "${since}"`);
+  if (!/^\d{1,6}$/.test(wait)) throw new RangeError(`--wait is in whole seconds, got "${wait}"`);
+  if (endpoint !== undefined && !/^https?:\/\//.test(endpoint))
+    throw new RangeError(`--endpoint is an http or https URL, got "${endpoint}"`);
+  const regions = [...new Set(region ?? all)];
+  return { what, stage, config, regions, since, waitMs: Number(wait) * 1_000, endpoint };
+}
+
+interface Opened {
+  /** Those asked for. */
+  readonly places: readonly JournalPlace[];
+  /** All that answer. */
+  readonly everywhere: readonly JournalPlace[];
+  readonly silent: readonly string[];
+}
+
+/** A region that is down must not keep the others from being looked at. */
+async function openPlaces({ stage, config, regions, endpoint }: Command): Promise<Opened> {
+  const open = (region: string) =>
+    openJournalPlace({
+      region,
+      table: tableName(stage),
+      bucketIn: (account) => bucketName(stage, 'backup', region, account),
+      endpoint,
+    });
+  const others = regionsOf(config).filter((region) => !regions.includes(region));
+  const [places, settled] = await Promise.all([
+    Promise.all(regions.map(open)),
+    Promise.allSettled(others.map(open)),
+  ]);
+  const peers = settled.flatMap((it) => (it.status === 'fulfilled' ? [it.value] : []));
+  const silent = others.filter((_, index) => settled[index]?.status === 'rejected');
+  return { places, everywhere: [...places, ...peers], silent };
+}
+
+function verifying(place: JournalPlace, { everywhere, silent }: Opened, command: Command) {
+  const { config, since, waitMs } = command;
+  const peers = everywhere.filter((it) => it !== place);
+  const alike = config.consistency === 'strong';
+  const untilMs = Date.now() - waitMs;
+  return verifyJournal({ place, peers, alike, since, untilMs, comparable: silent.length === 0 });
+}
+
+/** Says what is missing; returns the exit code. */
+async function runVerify(command: Command): Promise<number> {
+  const opened = await openPlaces(command);
+  let code = 0;
+  for (const place of opened.places) {
+    const report = await verifying(place, opened, command);
+    const parked = await parkedOf(place, opened.everywhere);
+    for (const line of linesOf(report, parked)) console.log(line);
+    if (!report.isWhole || parked.length > 0) code = MISSING;
+  }
+  return withSilent(code, opened);
+}
+
+async function runFill(command: Command): Promise<number> {
+  const opened = await openPlaces(command);
+  let code = 0;
+  for (const place of opened.places) {
+    const home = await bringHome(place, await parkedOf(place, opened.everywhere));
+    const { lacking } = await verifying(place, opened, command);
+    const filled = await fillJournal(place, lacking);
+    console.log(
+      `${place.region}: ${home.copied} parked segments brought home, ${filled.copied} copied from other regions`,
+    );
+    for (const { key, why } of [...home.damaged, ...filled.damaged])
+      console.log(`  ${key} is not whole and stays where it is: ${why}`);
+    const left = await verifying(place, opened, command);
+    const parked = await parkedOf(place, opened.everywhere);
+    if (left.isWhole && parked.length === 0) continue;
+    for (const line of linesOf(left, parked)) console.log(line);
+    code = MISSING;
+  }
+  return withSilent(code, opened);
+}
+
+function withSilent(code: number, { silent }: Opened): number {
+  if (silent.length === 0) return code;
+  console.error(`journal: ${silent.join(', ')} did not answer: ask again when it does`);
+  return COULD_NOT_RUN;
+}
+
+try {
+  const command = commandFrom(process.argv.slice(2));
+  if (command === 'help') console.log(USAGE);
+  else process.exitCode = await (command.what === 'verify' ? runVerify(command) : runFill(command));
+} catch (error) {
+  const isUsage =
+    error instanceof RangeError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS');
+  console.error(`journal: ${error instanceof Error ? error.message : error}${isUsage ? `\n\n${USAGE}` : ''}`);
+  process.exitCode = COULD_NOT_RUN;
+}
