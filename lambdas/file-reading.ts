@@ -3,11 +3,9 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import type { ExportFile, ExportSummary } from '../protocol/export-files.ts';
+import { lineBatches } from '../protocol/lines.ts';
 import { FileCheck, type FileReport } from './core/file-check.ts';
 import { StoreUnavailableError } from './store/store.ts';
-
-/** A line of more than an item of 400 KB, both its images and their names can make is none. */
-const LINE_CHARACTERS_MAX = 4 * 1024 * 1024;
 
 /** Unpacked on another thread, so far ahead of what is being looked at. */
 const CHUNK_BYTES = 256 * 1024;
@@ -37,7 +35,7 @@ export async function readExportFile(
   // An error of the source ends what is unpacked with the same error.
   source.on('error', (error) => unpacked.destroy(error));
   try {
-    await lines(source.pipe(unpacked), (line) => check.line(line));
+    for await (const lines of lineBatches(source.pipe(unpacked))) for (const line of lines) check.line(line);
   } catch (error) {
     if (error instanceof StoreUnavailableError) throw error;
     // A partition without items may have a file without a byte.
@@ -47,19 +45,4 @@ export async function readExportFile(
     }
   }
   return check.end(md5.digest('base64'));
-}
-
-/** @throws {TypeError} it is not UTF-8, or a line does not end */
-async function lines(source: AsyncIterable<Uint8Array>, take: (line: string) => void): Promise<void> {
-  const decoder = new TextDecoder('utf-8', { fatal: true });
-  let rest = '';
-  for await (const chunk of source) {
-    const parts = (rest + decoder.decode(chunk, { stream: true })).split('\n');
-    rest = parts.pop() ?? '';
-    for (const line of parts) take(line);
-    if (rest.length > LINE_CHARACTERS_MAX)
-      throw new TypeError(`a line of more than ${LINE_CHARACTERS_MAX} characters`);
-  }
-  rest += decoder.decode();
-  if (rest !== '') take(rest);
 }

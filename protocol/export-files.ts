@@ -154,6 +154,14 @@ export function parseLine(
   };
 }
 
+/**
+ * An item that came another way than in an export, such as in a journal, held to the same.
+ * @throws {ExportFileError}
+ */
+export function exportedItem(value: unknown, file: string, line: number): ExportedItem {
+  return itemIn({ Item: value }, 'Item', { file, line });
+}
+
 interface Place {
   readonly file: string;
   readonly line: number;

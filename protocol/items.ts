@@ -89,9 +89,15 @@ export function sweepShard(shard: number): string {
   return `T#${shard.toString(16)}`;
 }
 
+/** By commit version, so that those due to be swept come first. */
+export function sweepOrderOf(commitVersion: Version, key: RecordKey): string {
+  return `${commitVersion}#${recordPk(key)}`;
+}
+
 // Control items. None is a record: a restore skips them and no tenant can name them.
 
-/** `{ status: 'open' | 'restoring', restoreEpoch: Unix ms }`; no item means closed (PROTOCOL 1.4). */
+/** `{ status: 'open' | 'restoring', restoreEpoch: Unix ms }`, with `restoreId` while it is restored; no item means closed
+ * (PROTOCOL 1.4). */
 export const GENERATION_KEY = { pk: 'CONTROL#generation', sk: STATE } as const;
 /** Who is active: `RoutingState` (routing.ts), `draining` as JSON, `changes` as a list of JSON texts. The primary region
  * is evacuated while another is active or about to be; the standby never is, since it serves either way. */
@@ -108,6 +114,8 @@ export function jobKey(job: string) {
 export function verificationKey(what: string) {
   return { pk: `CONTROL#verification#${what}`, sk: STATE } as const;
 }
+/** `{ revision, state }`: how far a restore has come, as JSON; none: none is under way. */
+export const RESTORE_KEY = { pk: 'CONTROL#restore', sk: STATE } as const;
 /** `{ checkedAt, steadySince }` in Unix ms: whether a region's feed can be trusted (PROTOCOL 6.2). No `steadySince`:
  * the check found no fresh heartbeat. */
 export function regionStatusKey(region: string) {

@@ -2,6 +2,7 @@
 // may hold segments of another region's stream, brought to fill a gap. Sequence numbers order one stream; between two
 // the commit versions do, which are the same everywhere and only ever rise (PROTOCOL 1.3).
 import { compareSequenceNumbers, type JournalChange, type Segment } from './journal.ts';
+import type { Version } from './versions.ts';
 
 /** A segment without its images, which is all that finding gaps takes. */
 export interface SegmentOutline {
@@ -97,12 +98,14 @@ function compareRanks(a: JournalChange | ChangeOutline, b: JournalChange | Chang
   return x < y ? -1 : x > y ? 1 : stageOf(a) - stageOf(b);
 }
 
-function stageOf(change: JournalChange | ChangeOutline): number {
+/** Of changes about one state, which comes later. */
+export function stageOf(change: JournalChange | ChangeOutline): number {
   if (isRemoval(change)) return 2;
   return change.before === change.commitVersion ? 1 : 0;
 }
 
-function rankOf({ commitVersion, before }: JournalChange | ChangeOutline): string {
+/** Commit version of the state that a change is about; '' for a control item. */
+export function rankOf({ commitVersion, before }: JournalChange | ChangeOutline): Version | '' {
   return commitVersion ?? before ?? '';
 }
 

@@ -69,3 +69,7 @@ export const VOTE_AGE_MS_MAX = 45_000;
 export const HOLD_DOWN_MS = 600_000;
 /** From the first sign that a region is being left to the move. */
 export const DRAIN_MS = 30_000;
+
+/** From closing the table to loading it (PROTOCOL 8.1): by then no copy of the generation admits a write any more, and no
+ * attempt that one admitted can land. */
+export const CLOSED_MS_MIN = GENERATION_AGE_MS_MAX + WRITE_ATTEMPT_MS_MAX;

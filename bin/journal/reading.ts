@@ -7,6 +7,7 @@ import {
   JOURNAL_PREFIX,
   journalHourMs,
   parseSegment,
+  type Segment,
 } from '../../protocol/journal.ts';
 import { outlineOf, type SegmentOutline } from '../../protocol/journal-history.ts';
 import type { JournalPlace } from './places.ts';
@@ -72,9 +73,15 @@ async function readSegment(place: JournalPlace, key: string): Promise<SegmentOut
 
 /** What a content says as the segment of that key, or what is wrong with it. */
 export async function outlined(key: string, content: Uint8Array): Promise<SegmentOutline | string> {
+  const segment = await segmentIn(key, content);
+  return typeof segment === 'string' ? segment : outlineOf(key, segment);
+}
+
+/** As {@link outlined}, with images. */
+export async function segmentIn(key: string, content: Uint8Array): Promise<Segment | string> {
   try {
     const text = await expand(content, { maxOutputLength: SEGMENT_BYTES_MAX });
-    return outlineOf(key, parseSegment(key, text.toString('utf8'), sha256Of));
+    return parseSegment(key, text.toString('utf8'), sha256Of);
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }

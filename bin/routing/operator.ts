@@ -90,7 +90,7 @@ async function run(command: Command, args: readonly string[]): Promise<number> {
     throw new RangeError('nobody is there to be asked: expected a terminal or --yes, got neither');
 
   const opened = openReplicas(table, writeOrder(where));
-  const interruption = listenForInterrupts();
+  const interruption = listenForInterrupts('a drain');
   const { say, end } = sayer(json);
   try {
     const ports = portsOf(where, opened.replicas, interruption.signal, say);
@@ -210,7 +210,10 @@ function questionOf({ from, to, drains }: Leaving, name: string, reason: string)
 }
 
 /** On standard error: standard output may belong to a program. No answer is a no. */
-async function agreed(question: string, { interrupted }: Pick<Ports, 'interrupted'>): Promise<boolean> {
+export async function agreed(
+  question: string,
+  { interrupted }: Pick<Ports, 'interrupted'>,
+): Promise<boolean> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   // While it reads a terminal, Ctrl-C comes to it and not as a signal.
   lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
@@ -273,8 +276,8 @@ function sayer(json: boolean): { say: (step: Step) => void; end: (result: Result
 /** One Ctrl-C comes twice under npm: from the terminal, and passed on. */
 const SAME_KEY_MS = 500;
 
-/** The first asks the run to give up what it began, the second ends it as it stands. */
-function listenForInterrupts(): { readonly signal: AbortSignal; stop(): void } {
+/** The first asks the run to give up what it began, the second ends it as it stands. `left`: what may then be left. */
+export function listenForInterrupts(left: string): { readonly signal: AbortSignal; stop(): void } {
   const controller = new AbortController();
   let firstAt: number | undefined;
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -282,7 +285,7 @@ function listenForInterrupts(): { readonly signal: AbortSignal; stop(): void } {
     const now = performance.now();
     if (firstAt === undefined) {
       firstAt = now;
-      console.error('\ngiving up what is under way (again to insist: a drain may be left behind)');
+      console.error(`\ngiving up what is under way (again to insist: ${left} may be left behind)`);
       controller.abort();
     } else if (now - firstAt > SAME_KEY_MS) process.exit(INTERRUPTED);
   };

@@ -10,6 +10,8 @@ import { PATHS } from '../../protocol/messages.ts';
 export interface Where {
   /** In words, e.g. `stage prod on AWS`. */
   readonly name: string;
+  /** Whose names resources have. */
+  readonly stage: string;
   /** Absent where nothing is known but a resolver. */
   readonly table?: TableAddress;
   /** Primary, standby and, where there is one, quorum; empty without a table. */
@@ -112,6 +114,7 @@ function stageAt({
     (named && serving.includes(region) ? `https://${regionalName(named.name, region)}` : undefined);
   return {
     name: `stage ${stage} on ${endpoint ?? 'AWS'}`,
+    stage,
     table: { name: table ?? tableName(stage), ...(endpoint === undefined ? {} : { endpoint }) },
     regions: roles.map(({ region, role }) => ({ region, role, ...pathsAt(baseOf(region)) })),
     dns: named
@@ -186,6 +189,7 @@ async function rehearsalAt(file: string): Promise<Where | undefined> {
   const isWhole = table !== undefined && aws !== undefined;
   return {
     name: `the rehearsal of stage ${stage} that runs here`,
+    stage,
     ...(isWhole && {
       table: {
         name: table,

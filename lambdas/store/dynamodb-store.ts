@@ -6,6 +6,7 @@ import {
   feedShard,
   recordKeyOf,
   recordPk,
+  sweepOrderOf,
   sweepShard,
   TOMBSTONE_INDEX,
 } from '../../protocol/items.ts';
@@ -20,7 +21,6 @@ import {
   itemKey,
   recordOf,
   sweepOf,
-  sweepOrderOf,
   textOf,
   trimOf,
   updateOf,
@@ -116,7 +116,7 @@ export function createDynamoDBStore({
         ExpressionAttributeNames: { '#ss': ATTRIBUTES.sweepShard, '#so': ATTRIBUTES.sweepOrder },
         ExpressionAttributeValues: {
           ':ss': { S: sweepShard(shard) },
-          ':after': { S: after ? sweepOrderOf(after) : '0' },
+          ':after': { S: after ? sweepOrderOf(after.commitVersion, after.key) : '0' },
         },
         Limit: limit,
       });

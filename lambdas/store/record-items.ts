@@ -7,6 +7,7 @@ import {
   recordPk,
   STATE,
   settledAttribute,
+  sweepOrderOf,
   sweepShardOf,
   throughAttribute,
 } from '../../protocol/items.ts';
@@ -106,11 +107,6 @@ export function sweepOf({ key, commitVersion }: Tombstone): Omit<DeleteItemComma
   };
 }
 
-/** A tombstone's place among those to be swept: by commit version, so that those due come first. */
-export function sweepOrderOf({ key, commitVersion }: Tombstone): string {
-  return `${commitVersion}#${recordPk(key)}`;
-}
-
 /** The commit version in a tombstone's place. */
 export function commitVersionIn(sweepOrder: string): Version {
   return asVersion(sweepOrder.split('#')[0] ?? '');
@@ -134,7 +130,7 @@ function setCommit(draft: UpdateDraft, key: RecordKey, commitVersion: Version, d
   if (deleted)
     draft
       .set(ATTRIBUTES.sweepShard, { S: sweepShardOf(key) })
-      .set(ATTRIBUTES.sweepOrder, { S: sweepOrderOf({ key, commitVersion }) });
+      .set(ATTRIBUTES.sweepOrder, { S: sweepOrderOf(commitVersion, key) });
   else draft.remove(ATTRIBUTES.sweepShard, ATTRIBUTES.sweepOrder);
 }
 
