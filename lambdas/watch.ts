@@ -75,7 +75,12 @@ export function createWatch(parts: WatchParts): Watch {
 
   async function judge(slotMs: number, seenMs: number, outcomes: Outcomes): Promise<Judged> {
     const untilMs = now() + judgeMsMax;
-    const [routing, [standing]] = await Promise.all([store.routing(), store.observerReports([region])]);
+    const [routing, generation, [standing]] = await Promise.all([
+      store.routing(),
+      store.generation(),
+      store.observerReports([region]),
+    ]);
+    if (!generation) return { ...notOpened(slotMs, seenMs), routing };
     const active = activeRegionOf(routing, regions.primary);
     const control =
       outcomes[active]?.kind === 'ready' ? undefined : await prober.control(controlsFor(active));
@@ -94,7 +99,14 @@ export function createWatch(parts: WatchParts): Watch {
     const reports = await store.observerReports(observers);
     const decision = decide({ own: report, reports, observers, outcomes, routing, regions, nowMs: now() });
     if (decision.act !== 'move') return { report, decision, moved: false, routing };
-    return { report, ...(await carryOut(decision, routing, untilMs)) };
+    return { report, ...(await carryOut(decision, routing, generation.restoreEpoch, untilMs)) };
+  }
+
+  /** A first deployment: the primary stands last, and until somebody opens the table there is nothing to move. */
+  function notOpened(slotMs: number, at: number) {
+    const report: ObserverReport = { observer: region, slotMs, at, watched: {} };
+    const decision: Decision = { act: 'stay', why: 'the table was never opened: npm run open opens it' };
+    return { report, decision, moved: false };
   }
 
   /** Something that answers in every region but this one and the one in question. */
@@ -103,13 +115,17 @@ export function createWatch(parts: WatchParts): Watch {
     return elsewhere.map(([, url]) => url);
   }
 
-  async function carryOut(move: Move, routing: RoutingState | undefined, untilMs: number) {
+  async function carryOut(
+    move: Move,
+    routing: RoutingState | undefined,
+    restoreEpoch: number,
+    untilMs: number,
+  ) {
     const { from, to, why, votes } = move;
-    const generation = await store.generation();
     const next = nextRouting(
       routing,
       { what: 'move', from, to, by: 'observers', reason: why, votes, forced: false },
-      { nowMs: now(), restoreEpoch: generation?.restoreEpoch ?? 0 },
+      { nowMs: now(), restoreEpoch },
     );
     if (await change(routing, next, untilMs)) return { decision: move, moved: true, routing: next };
     const decision: Decision = { act: 'stay', why: `another changed the routing state first. ${why}` };

@@ -264,12 +264,28 @@ test('a decision that lay frozen for a while is not carried out any more', async
   const { it, look, telemetry } = await aboutToMove({
     generation: async () => {
       it.nowMs += 15_000;
-      return undefined;
+      return it.table.generation();
     },
   });
   await look();
   assert.equal(it.changes, 0);
   assert.match(telemetry.errors[0] ?? '', /too old to be carried out/);
+});
+
+test('while a table was never opened, a primary that is not there yet is left to nobody, and nobody is paged', async () => {
+  const it = new Scenery();
+  it.seen[P] = 'unreachable';
+  let opened = false;
+  const over: Partial<Table> = { generation: async () => (opened ? it.table.generation() : undefined) };
+  const observers = (['quorum', 'standby'] as const).map((role) => it.observer(role, over));
+  for (const { look } of observers) await look();
+  assert.deepEqual([it.changes, it.reports.size], [0, 0]);
+  for (const { telemetry } of observers)
+    assert.deepEqual([telemetry.sum('failover_votes'), telemetry.sum('failover_pages')], [0, 0]);
+  opened = true;
+  it.nowMs += SLOT_MS;
+  for (const { look } of observers) await look();
+  assert.equal(it.changes, 1);
 });
 
 test('a look whose probes lay frozen casts its vote for when it saw, not for when it thawed', async () => {

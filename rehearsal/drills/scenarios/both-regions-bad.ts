@@ -17,7 +17,7 @@ export const BOTH_REGIONS_BAD: FailoverPlan = {
   settleMs: 3_000,
   variants: [
     {
-      name: 'both gray',
+      name: 'both-gray',
       role: 'primary',
       done: 'failing at work, and so is the standby',
       async act(acts) {
