@@ -138,6 +138,8 @@ export function decide(scene: Scene): Decision {
   const of = `${votes.length} of ${observers.length} observers would leave ${active}`;
   const why = `${of}${votes.map((vote) => `; ${vote.observer}: ${vote.why}`).join('')}`;
   if (votes.length < VOTES_MIN) return { act: 'stay', why };
+  // Nobody leaves what it finds ready now on what others saw before: they look again before their votes are too old.
+  if (outcomes[active]?.kind === 'ready') return { act: 'stay', why: `${active} is ready now. ${why}` };
   const page = (because: string): Decision => ({ act: 'page', why: `${because}. ${why}` });
 
   const to = regions.standby;

@@ -169,6 +169,12 @@ for (const [what, over, act, why] of [
     /^1 of 3 observers would leave us-east-2; us-west-2/,
   ],
   ['three votes', { reports: [voting(P), voting(S), voting(Q)] }, 'move', /^3 of 3/],
+  [
+    'two votes, but it has just found the primary ready again',
+    { own: reportOf(P), outcomes: { [P]: outcomeOf('ready'), [S]: outcomeOf('ready') } },
+    'stay',
+    /^us-east-2 is ready now\. 2 of 3/,
+  ],
   ['two votes, none its own', { own: reportOf(P), reports: [voting(S), voting(Q)] }, 'move', /^2 of 3/],
   [
     'two votes of one observer',

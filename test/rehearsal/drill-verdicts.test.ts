@@ -21,6 +21,13 @@ import {
   verifiedLine,
 } from '../../rehearsal/drills/failover/verdicts.ts';
 import { keeps, type Line } from '../../rehearsal/drills/lines.ts';
+import { BOTH_REGIONS_BAD } from '../../rehearsal/drills/scenarios/both-regions-bad.ts';
+import { DATA_CENTRE_OUTAGE } from '../../rehearsal/drills/scenarios/data-centre-outage.ts';
+import { FAILBACK } from '../../rehearsal/drills/scenarios/failback.ts';
+import { FLAPPING } from '../../rehearsal/drills/scenarios/flapping.ts';
+import { GRAY_FAILURE } from '../../rehearsal/drills/scenarios/gray-failure.ts';
+import { NETWORK_PARTITION } from '../../rehearsal/drills/scenarios/network-partition.ts';
+import { stageConfig } from '../../rehearsal/supervisor/stage.ts';
 
 const FAULT = 1_000_000;
 const REVIVED = FAULT + 60_000;
@@ -222,4 +229,27 @@ test('epochs have to rise with every change, and not to be behind their time', (
   assert.ok(!passed(epochsLine({ changes: [change(1), change(2, { epoch: FAULT + 1 })] })));
   assert.ok(!passed(epochsLine({ changes: [change(5, { epoch: FAULT })] })));
   assert.ok(!passed(epochsLine({ changes: [] })));
+});
+
+const PLANS = [DATA_CENTRE_OUTAGE, NETWORK_PARTITION, GRAY_FAILURE, FLAPPING, BOTH_REGIONS_BAD, FAILBACK];
+
+for (const plan of PLANS)
+  test(`${plan.name} promises that nothing acknowledged is lost, and says what it saw of the routing state`, () => {
+    const config = stageConfig('dev');
+    assert.equal(plan.limits(config).acknowledgedWritesLost, 0);
+    const lines = plan.follow?.(seen(), config) ?? [];
+    assert.ok(lines.some(({ label }) => label === 'routing changes'));
+    assert.equal(new Set(lines.map(({ label }) => label)).size, lines.length, 'a label names one line');
+    assert.match(plan.variants.map(({ name }) => name).join(''), /^[a-z-]+$/, 'names stand in file names');
+  });
+
+for (const plan of PLANS.filter(({ name }) => name !== FLAPPING.name))
+  test(`${plan.name} misses a target when nothing happened at all`, () => {
+    const lines = plan.follow?.(seen(), stageConfig('dev')) ?? [];
+    assert.ok(verdictsOf(lines).includes(false));
+  });
+
+test('flapping misses its target on a second move', () => {
+  const lines = FLAPPING.follow?.(seen({ changes: [change(1), change(2)] }), stageConfig('dev')) ?? [];
+  assert.deepEqual(verdictsOf(lines), [false]);
 });

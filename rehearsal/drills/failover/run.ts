@@ -167,13 +167,14 @@ class VariantRun {
   }): Promise<VariantResult> {
     const { acting, startedAt, endedAt, history, missing, looks } = parts;
     const { name } = this.#variant;
-    const { limits, follow, dnsMoves, notes = [] } = this.#plan;
+    const { limits, follow, leaves, notes = [] } = this.#plan;
     const { config } = this.#options;
     const { faultAt } = acting;
     if (faultAt === undefined) throw new DrillError(`${name} did nothing to the system`);
     const steadyFrom = faultAt - MEASURED_MS;
-    const dns = this.#system.dns === undefined ? 'absent' : dnsMoves ? 'moves' : 'stays';
-    const measurements = measure({ history, steadyFrom, faultAt, region: this.#region, missing, dns });
+    const dnsExpected = this.#system.dns !== undefined;
+    const region = this.#region;
+    const measurements = measure({ history, steadyFrom, faultAt, region, missing, leaves, dnsExpected });
     const seen: Seen = {
       ...acting.seen,
       region: this.#region,

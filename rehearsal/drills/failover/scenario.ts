@@ -60,8 +60,8 @@ export interface FailoverPlan {
   readonly settleMs: number;
   /** Each on a system of its own. */
   readonly variants: readonly Variant[];
-  /** Whether clients that know only the failover name have to be served elsewhere; otherwise their longest gap counts. */
-  readonly dnsMoves: boolean;
+  /** Whether clients are to leave the region, DNS-only ones too; otherwise their longest gap counts. */
+  readonly leaves: boolean;
   readonly limits: (config: Config) => Limits;
   /** Whether the routing state, DNS, `/health` and pages are watched meanwhile, and what is said of that. */
   readonly follow?: (seen: Seen, config: Config) => readonly Line[];

@@ -44,7 +44,7 @@ export const DATA_CENTRE_OUTAGE: FailoverPlan = {
       },
     },
   ],
-  dnsMoves: true,
+  leaves: true,
   limits: (config) => ({
     longestGapMs: PROMISE_MS,
     dnsOutageMs: dnsFailoverMs(config),

@@ -34,7 +34,7 @@ export const FAILBACK: FailoverPlan = {
       },
     },
   ],
-  dnsMoves: false,
+  leaves: false,
   limits: () => ({ requestsFailed: 0, dnsRequestsFailed: 0, acknowledgedWritesLost: 0, staleReads: 0 }),
   follow: (seen) => [
     refusedLine(seen, 'failback'),

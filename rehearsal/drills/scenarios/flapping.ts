@@ -30,7 +30,7 @@ export const FLAPPING: FailoverPlan = {
       },
     },
   ],
-  dnsMoves: false,
+  leaves: false,
   limits: () => ({ requestsFailed: 0, acknowledgedWritesLost: 0, staleReads: 0 }),
   follow: (seen) => [movesLine(seen, '≤', 1), movedLineUnjudged(seen), activeLine(seen)],
 };

@@ -1,5 +1,6 @@
 // Health answers, work fails: what a health check of the process alone would never notice.
 import { RECOVERY_MS_MAX } from '../../../config/promises.ts';
+import { dnsByObserversMs } from '../../../config/recovery.ts';
 import { runFailover } from '../failover/run.ts';
 import type { FailoverPlan } from '../failover/scenario.ts';
 import { activeLine, healthLine, latchLines, movedLine, movesLine } from '../failover/verdicts.ts';
@@ -33,10 +34,10 @@ export const GRAY_FAILURE: FailoverPlan = {
       },
     },
   ],
-  dnsMoves: true,
-  limits: () => ({
+  leaves: true,
+  limits: (config) => ({
     longestGapMs: PROMISE_MS,
-    dnsOutageMs: PROMISE_MS,
+    dnsOutageMs: dnsByObserversMs(config),
     requestsFailed: 0,
     acknowledgedWritesLost: 0,
     staleReads: 0,
