@@ -16,14 +16,6 @@ export type Broken = 'kill' | 'freeze' | 'partition' | 'gray' | 'outage';
 /** What an operator may order, beside looking. */
 export type OperatorCommand = 'evacuate' | 'failback';
 
-/** Under which routing epoch a job last began, where and when (Unix ms). */
-export interface JobRecord {
-  readonly job: string;
-  readonly epoch: number;
-  readonly region: string;
-  readonly at: number;
-}
-
 export interface DrilledSystem {
   readonly regions: readonly DrilledRegion[];
   /** Absent where there is no failover name, or nobody wants to wait for it. */
@@ -34,8 +26,6 @@ export interface DrilledSystem {
   fault(region: string, fault: Broken | 'revive'): Promise<number>;
   /** As the table has it, read consistently where no drill breaks anything; undefined while nothing ever changed. */
   routing(): Promise<RoutingState | undefined>;
-  /** What is recorded of jobs that must run once; empty while none ever began. */
-  jobs(): Promise<readonly JobRecord[]>;
   /** Regions that have an observer. */
   readonly observers: readonly string[];
   /** Those of them whose observers wake somebody now, because nobody may move. */

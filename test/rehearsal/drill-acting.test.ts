@@ -42,7 +42,6 @@ async function drilled(t: TestContext, over: Partial<DrilledSystem> = {}) {
       return performance.timeOrigin + performance.now();
     },
     routing: async () => undefined,
-    jobs: async () => [],
     observers: ['east', 'west', 'third'],
     paging: () => [],
     operator: async () => ({ code: 0, said: 'done\n' }),

@@ -52,7 +52,6 @@ async function system(t: TestContext): Promise<DrilledSystem & { readonly store:
     ],
     token: async () => 'token',
     routing: async () => undefined,
-    jobs: async () => [],
     observers: [],
     paging: () => [],
     operator: async () => assert.fail('no operator is at hand'),

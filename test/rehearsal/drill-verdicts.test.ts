@@ -10,7 +10,6 @@ import {
   drainsLine,
   epochsLine,
   healthLine,
-  jobsLine,
   latchLines,
   minorityLines,
   movedLine,
@@ -70,7 +69,6 @@ function seen(over: Partial<Seen> = {}): Seen {
     history: [],
     looks: [],
     changes: [],
-    jobs: [],
     orders: [],
     ...over,
   };
@@ -138,14 +136,6 @@ test('gray is a region whose health answers until it is evacuated', () => {
   const red = [look(1_000), look(2_000, { health: { east: 'failing', west: 'ok' } })];
   assert.ok(!passed(healthLine(seen({ looks: red }))));
   assert.ok(!passed(healthLine(seen())), 'no look, no verdict');
-});
-
-test('a job that the revived region began is found; one it ran before, or that runs elsewhere, is none', () => {
-  const job = (region: string, at: number) => ({ job: 'sweep', epoch: 1, region, at });
-  assert.ok(passed(jobsLine(seen({ jobs: [job('east', FAULT - 1)] }))));
-  assert.ok(passed(jobsLine(seen({ jobs: [job('west', REVIVED + 1)] }))));
-  assert.ok(!passed(jobsLine(seen({ jobs: [job('east', REVIVED + 1)] }))));
-  assert.ok(!passed(jobsLine(seen())), 'without any record there is nothing to judge');
 });
 
 function put(region: string, sentAfterMs: number, over: Partial<OperationEntry> = {}): OperationEntry {

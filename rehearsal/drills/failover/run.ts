@@ -185,7 +185,6 @@ class VariantRun {
       history,
       looks,
       changes: follow ? await this.#changes() : [],
-      jobs: follow ? await this.#stopping.orStopped(this.#system.jobs()) : [],
     };
     const said = judged(follow?.(seen, config) ?? []);
     return {

@@ -4,14 +4,7 @@ import { RECOVERY_MS_MAX } from '../../../config/promises.ts';
 import { dnsFailoverMs } from '../../../config/recovery.ts';
 import { runFailover } from '../failover/run.ts';
 import type { FailoverPlan } from '../failover/scenario.ts';
-import {
-  activeLine,
-  jobsLine,
-  latchLines,
-  movedLine,
-  movesLine,
-  verifiedLine,
-} from '../failover/verdicts.ts';
+import { activeLine, latchLines, movedLine, movesLine, verifiedLine } from '../failover/verdicts.ts';
 import type { Scenario } from '../scenario.ts';
 import { STEADY_LOAD } from './steady-load.ts';
 
@@ -57,7 +50,6 @@ export const DATA_CENTRE_OUTAGE: FailoverPlan = {
     verifiedLine(seen, PROMISE_MS),
     movesLine(seen, '=', 1),
     ...latchLines(seen, LEARNS_WITHIN_MS),
-    jobsLine(seen),
     activeLine(seen),
   ],
   notes: [
