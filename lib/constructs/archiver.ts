@@ -9,6 +9,7 @@ import { Construct } from 'constructs';
 import type { Config, Role } from '../../config/config.ts';
 import { ATTRIBUTES, RECORD_PK_PREFIX } from '../../protocol/items.ts';
 import { LiveAlias } from './live-alias.ts';
+import { ReconcilerAlarms } from './reconciler-alarms.ts';
 import { ReplicaStream } from './replica-stream.ts';
 import { ServiceFunction } from './service-function.ts';
 
@@ -63,5 +64,7 @@ export class Archiver extends Construct {
       bisectBatchOnError: true,
       filters: [FilterCriteria.filter({ dynamodb: strong ? WITH_OUTBOX : OF_RECORDS })],
     });
+    if (!strong)
+      new ReconcilerAlarms(this, 'Alarms', { stage: config.stage, functionName: reader.functionName });
   }
 }

@@ -98,7 +98,12 @@ function systemOf(
     ),
     ...(dns ? { dns } : {}),
     token: (tenant = TENANT) => rehearsal.token({ tenant, ttlS: TOKEN_TTL_S }),
-    fault: (region, fault) => rehearsal.fault(region, fault),
+    fault: (region, fault, into) => rehearsal.fault(region, fault, into),
+    disableLatch(disabled) {
+      const check = rehearsal.state().healthChecks.find(({ kind }) => kind === 'alarm');
+      if (check === undefined) throw new DrillError('no health check follows an alarm');
+      rehearsal.disableHealthCheck(check.id, disabled);
+    },
     async routing() {
       const { Item } = await calls.call<{ Item?: StoredItem }>('DynamoDB_20120810.GetItem', {
         TableName: table.tableName,

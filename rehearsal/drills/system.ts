@@ -10,8 +10,9 @@ export interface DrilledRegion {
   readonly endpoint: string;
 }
 
-/** `gray`: health answers, work fails. `outage`: all of it dies, links and its copy of the data included. */
-export type Broken = 'kill' | 'freeze' | 'partition' | 'gray' | 'outage';
+/** `gray`: health answers, work fails. `hollow`: readiness answers, too. `outage`: all of it dies, links and its copy of
+ * the data included. */
+export type Broken = 'kill' | 'freeze' | 'partition' | 'gray' | 'hollow' | 'outage';
 
 /** What an operator may order, beside looking. */
 export type OperatorCommand = 'evacuate' | 'failback';
@@ -22,8 +23,11 @@ export interface DrilledSystem {
   readonly dns?: { readonly name: string; readonly resolver: string };
   /** @param tenant @default one that all drills share */
   token(tenant?: string): Promise<string>;
-  /** Resolves with the moment it was done, Unix ms; `revive` once the region serves again. */
-  fault(region: string, fault: Broken | 'revive'): Promise<number>;
+  /** Resolves with the moment it was done, Unix ms; `revive` once the region serves again, `into` a partition from the
+   * other regions where that is asked for. */
+  fault(region: string, fault: Broken | 'revive', into?: 'partition'): Promise<number>;
+  /** Disables the health check that keeps an evacuated primary out of DNS, or enables it again. */
+  disableLatch(disabled: boolean): void;
   /** As the table has it, read consistently where no drill breaks anything; undefined while nothing ever changed. */
   routing(): Promise<RoutingState | undefined>;
   /** Regions that have an observer. */

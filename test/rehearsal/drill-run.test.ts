@@ -54,6 +54,7 @@ async function system(t: TestContext): Promise<DrilledSystem & { readonly store:
     routing: async () => undefined,
     observers: [],
     paging: () => [],
+    disableLatch: () => assert.fail('nothing is latched'),
     operator: async () => assert.fail('no operator is at hand'),
     broken: new Promise(() => undefined),
     async fault(_, fault) {

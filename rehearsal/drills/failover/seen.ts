@@ -38,6 +38,11 @@ export interface Seen {
   readonly faultAt: number;
   /** The last revival; absent when nothing was revived. */
   readonly revivedAt?: number;
+  /** All of them, the oldest first. */
+  readonly revivals: readonly number[];
+  /** When the latch in DNS was taken away, and when it was put back; absent when nobody did. */
+  readonly latchDisabledAt?: number;
+  readonly latchEnabledAt?: number;
   readonly endedAt: number;
   readonly history: readonly OperationEntry[];
   readonly looks: readonly Look[];

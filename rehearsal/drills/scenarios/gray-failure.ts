@@ -2,7 +2,7 @@
 import { RECOVERY_MS_MAX } from '../../../config/promises.ts';
 import { dnsByObserversMs } from '../../../config/recovery.ts';
 import { runFailover } from '../failover/run.ts';
-import type { FailoverPlan } from '../failover/scenario.ts';
+import type { Acts, FailoverPlan } from '../failover/scenario.ts';
 import { activeLine, healthLine, latchLines, movedLine, movesLine } from '../failover/verdicts.ts';
 import type { Scenario } from '../scenario.ts';
 import { STEADY_LOAD } from './steady-load.ts';
@@ -25,13 +25,13 @@ export const GRAY_FAILURE: FailoverPlan = {
       name: 'gray',
       role: 'primary',
       done: 'answering /health and failing at work',
-      async act(acts) {
-        await acts.fault('primary', 'gray');
-        await acts.untilActive('standby', MOVED_WITHIN_MS);
-        await acts.untilDnsServedBy('standby', acts.dnsWithinMs && DNS_WITHIN_MS);
-        await acts.revive('primary');
-        await acts.pause(LATCHED_FOR_MS);
-      },
+      act: failing('gray'),
+    },
+    {
+      name: 'hollow',
+      role: 'primary',
+      done: 'answering /health and /ready and failing at work',
+      act: failing('hollow'),
     },
   ],
   leaves: true,
@@ -47,17 +47,28 @@ export const GRAY_FAILURE: FailoverPlan = {
     movedLine(seen, PROMISE_MS),
     movesLine(seen, '=', 1),
     ...latchLines(seen, LEARNS_WITHIN_MS),
-    activeLine(seen),
+    activeLine(seen, seen.other),
   ],
   notes: [
-    "DNS checks ask /health, which answered 200 all the while: by themselves they would never have noticed. The observers ask /ready, which does a region's work, and their move is what made /health of the primary and the alarm say that it is evacuated.",
+    'DNS checks ask /health, which answered 200 all the while: by themselves they would never have noticed. The observers ask whether each function that works can do its work, and their move is what made /health of the primary and the alarm say that it is evacuated.',
+    'A hollow region is one whose function behind /ready works and whose other functions do not: as after a bad release of those.',
   ],
 };
+
+function failing(fault: 'gray' | 'hollow') {
+  return async (acts: Acts): Promise<void> => {
+    await acts.fault('primary', fault);
+    await acts.untilActive('standby', MOVED_WITHIN_MS);
+    await acts.untilDnsServedBy('standby', acts.dnsWithinMs && DNS_WITHIN_MS);
+    await acts.revive('primary');
+    await acts.pause(LATCHED_FOR_MS);
+  };
+}
 
 export const grayFailure: Scenario = {
   name: GRAY_FAILURE.name,
   title: 'The primary answers health checks, and its work fails',
   about:
-    'Every request but /health fails in the primary. Clients of the library notice by its answers and go on with the standby. DNS checks, which ask /health, never would: clients that know only the failover name are moved because the observers, who ask /ready, vote to leave.',
+    'Every request but /health fails in the primary, then every one but /health and /ready. Clients of the library notice by its answers and go on with the standby. DNS checks, which ask /health, never would: clients that know only the failover name are moved because the observers, who ask every function that works, vote to leave.',
   run: (fresh, options) => runFailover(GRAY_FAILURE, fresh, options),
 };
