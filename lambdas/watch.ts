@@ -9,6 +9,7 @@ import type { Observed } from './env.ts';
 import type { Prober } from './probe.ts';
 import type { Service } from './service.ts';
 import { type Store, StoreUnavailableError } from './store/store.ts';
+import { within } from './within.ts';
 
 export interface WatchParts extends Pick<Service, 'place' | 'telemetry' | 'now' | 'random' | 'wait'> {
   readonly store: Pick<
@@ -182,7 +183,7 @@ export function createWatch(parts: WatchParts): Watch {
     try {
       outcomes = await probe();
       const seenMs = now();
-      const judging = before.then(() => within(judgeMsMax, judge(slotMs, seenMs, outcomes)));
+      const judging = before.then(() => within(judgeMsMax, judge(slotMs, seenMs, outcomes), 'not done'));
       before = judging.catch(() => {});
       const judged = await judging;
       tell(outcomes, judged);
@@ -201,11 +202,4 @@ function healthSamples(outcomes: Outcomes) {
     { name: METRICS.healthChecks, value: all.length },
     { name: METRICS.healthCheckFailures, value: all.filter(({ kind }) => kind !== 'ready').length },
   ];
-}
-
-function within<T>(ms: number, promise: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`not done within ${ms} ms`)), ms);
-    promise.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }
