@@ -11,6 +11,7 @@ import type { Observed } from './env.ts';
 import type { Prober } from './probe.ts';
 import type { Service } from './service.ts';
 import { type Store, StoreUnavailableError } from './store/store.ts';
+import { within } from './within.ts';
 
 export interface WatchParts extends Pick<Service, 'place' | 'telemetry' | 'now' | 'random' | 'wait'> {
   readonly store: Pick<
@@ -199,7 +200,7 @@ export function createWatch(parts: WatchParts): Watch {
       const seenMs = now();
       // However long the look before is probing: a report that is overtaken counts nothing.
       await turn;
-      return within(judgeMsMax, judge(slotMs, seenMs, outcomes));
+      return within(judgeMsMax, judge(slotMs, seenMs, outcomes), 'not done');
     };
     const judging = inTurn();
     before = judging.catch(() => {});
@@ -220,7 +221,7 @@ export function createWatch(parts: WatchParts): Watch {
     if (underWay > 0) return;
     try {
       const reading = Promise.all([store.routing(), store.observerReports(observers)]);
-      const [routing, reports] = await within(judgeMsMax, reading);
+      const [routing, reports] = await within(judgeMsMax, reading, 'not read');
       if (underWay > 0 || !isCalled(region, { reports, observers, routing, regions, nowMs: now() })) return;
     } catch (error) {
       // Looks say so to whoever is to be woken.
@@ -239,11 +240,4 @@ function healthSamples(outcomes: Outcomes) {
     { name: METRICS.healthChecks, value: all.length },
     { name: METRICS.healthCheckFailures, value: all.filter(({ kind }) => kind !== 'ready').length },
   ];
-}
-
-function within<T>(ms: number, promise: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`not done within ${ms} ms`)), ms);
-    promise.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }

@@ -9,8 +9,6 @@ import { STEADY_LOAD } from './steady-load.ts';
 
 const PROMISE_MS = RECOVERY_MS_MAX.dataCentreOutage;
 const MOVED_WITHIN_MS = 120_000;
-/** What DNS needs: the observers', the alarm's minute and its own. */
-const DNS_WITHIN_MS = 180_000;
 /** It hears of it while its work fails, as its `/health` works. */
 const LEARNS_WITHIN_MS = 15_000;
 const LATCHED_FOR_MS = 20_000;
@@ -59,7 +57,7 @@ function failing(fault: 'gray' | 'hollow') {
   return async (acts: Acts): Promise<void> => {
     await acts.fault('primary', fault);
     await acts.untilActive('standby', MOVED_WITHIN_MS);
-    await acts.untilDnsServedBy('standby', acts.dnsWithinMs && DNS_WITHIN_MS);
+    await acts.untilDnsServedBy('standby', acts.dnsWithinMs);
     await acts.revive('primary');
     await acts.pause(LATCHED_FOR_MS);
   };
