@@ -1,6 +1,8 @@
 // Every promise that a stage does not keep, and why: nobody should find out in an outage. Printed whenever the stage is
 // synthesized; the list of the GovCloud profile also stands in docs/GOVCLOUD.md, and a test holds the two together.
 import type { Config } from './config.ts';
+import { RECOVERY_MS_MAX } from './promises.ts';
+import { dnsByObserversMs } from './recovery.ts';
 
 /** Sentences, without a full stop at the end of `promise`. */
 export interface UnkeptPromise {
@@ -99,10 +101,22 @@ const WITHOUT_DOMAIN: readonly UnkeptPromise[] = [
   },
 ];
 
-/** None for a stage with strong consistency and a domain. */
-export function promisesNotKept({ consistency, domain }: Config): readonly UnkeptPromise[] {
-  if (consistency === 'eventual') return WITHOUT_QUORUM;
-  return domain ? [] : WITHOUT_DOMAIN;
+export function promisesNotKept(config: Config): readonly UnkeptPromise[] {
+  if (config.consistency === 'eventual') return WITHOUT_QUORUM;
+  return config.domain ? followingDns(config) : WITHOUT_DOMAIN;
+}
+
+/** A partition leaves the primary's `/health` as it was, so that DNS has to wait for the observers, and for an alarm. */
+function followingDns(config: Config): readonly UnkeptPromise[] {
+  const worstMs = dnsByObserversMs(config);
+  if (worstMs < RECOVERY_MS_MAX.networkPartition) return [];
+  return [
+    {
+      promise: 'Recovery from a network partition in under 2 minutes, for clients that know one name',
+      because: `DNS follows the observers' move through an alarm, and no health check follows one of a shorter period than a minute: up to ${worstMs / 1_000} s.`,
+      instead: `Under 5 minutes, like a data centre outage. ${CLIENTS_FAIL_OVER}`,
+    },
+  ];
 }
 
 /** For people at a terminal; undefined when every promise is kept. Ends in a line break. */
@@ -112,5 +126,5 @@ export function promisesNotKeptText(config: Config): string | undefined {
   const lines = unkept.map(
     ({ promise, because, instead }) => `  - ${promise}\n      ${because}\n      Instead: ${instead}\n`,
   );
-  return `stage ${config.stage} does not keep ${unkept.length} promises:\n${lines.join('')}`;
+  return `stage ${config.stage} does not keep ${unkept.length} ${unkept.length === 1 ? 'promise' : 'promises'}:\n${lines.join('')}`;
 }

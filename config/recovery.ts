@@ -19,6 +19,11 @@ const LAMBDA_INIT_MS_MAX = 10_000;
 const CLIENT_REDIRECT_MS = 1_000;
 /** From the decision of Route 53's health checkers to its name servers' answers, rounded up. */
 const DNS_PROPAGATION_MS = 20_000;
+/** The shortest period of an alarm that a health check follows, and so what DNS may be behind the observers' move:
+ * https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html */
+const ALARM_PERIOD_MS = 60_000;
+/** A probe that is not answered fails after this (protocol/limits.ts). */
+const PROBE_MS_MAX = 5_000;
 /** Functions hold the routing state no longer than this, and drop it on the next read. */
 const ROUTING_CACHE_MS = 5_000;
 /** Consecutive good `/ready` answers before a move counts as verified: two at the heartbeat's interval. */
@@ -37,14 +42,10 @@ export function recoveryBudgets(config: Config): readonly RecoveryBudget[] {
 const DECIDED_BY_DNS: readonly RecoveryRow[] = ['dataCentreOutage', 'networkPartition'];
 
 function allBudgets(config: Config): readonly RecoveryBudget[] {
-  const { dns, observers, recovery } = config;
+  const { dns, recovery } = config;
   const dnsDetection = { name: 'DNS check interval × failures', ms: dns.checkIntervalMs * dns.checkFailures };
   const dnsTtl = { name: 'DNS TTL', ms: dns.ttlMs };
   const dnsPropagation = { name: 'DNS propagation', ms: DNS_PROPAGATION_MS };
-  const observerDetection = {
-    name: 'probe interval × failures',
-    ms: observers.probeIntervalMs * observers.probeFailures,
-  };
   const routing = { name: 'routing state cache', ms: ROUTING_CACHE_MS };
   return [
     budget('serverFailure', [
@@ -55,14 +56,15 @@ function allBudgets(config: Config): readonly RecoveryBudget[] {
       dnsDetection,
       dnsTtl,
       dnsPropagation,
-      { name: 'verification', ms: VERIFY_PROBES * observers.probeIntervalMs },
+      { name: 'verification', ms: VERIFY_PROBES * config.observers.probeIntervalMs },
     ]),
     budget('corruption', [
       { name: 'scrub interval', ms: recovery.scrubIntervalMs },
       { name: 'repair from the last verified backup', ms: recovery.repairMs },
     ]),
-    // The observers' decision and the DNS checks run side by side; counted one after the other they still must fit.
-    budget('networkPartition', [observerDetection, routing, dnsTtl, dnsPropagation]),
+    // The decision, and until the regions act on it. Clients of the library went on at once; whoever knows one name
+    // follows DNS, which takes longer (promises-kept.ts).
+    budget('networkPartition', [...observerDetection(config), routing]),
     budget('completeLoss', [
       { name: 'decision to restore', ms: RESTORE_DECISION_MS },
       { name: 'closing the table', ms: RESTORE_CLOSE_MS },
@@ -77,6 +79,21 @@ function allBudgets(config: Config): readonly RecoveryBudget[] {
 /** Detection, TTL and propagation: what a client that knows only the failover name waits for. */
 export function dnsFailoverMs({ dns }: Config): number {
   return dns.checkIntervalMs * dns.checkFailures + dns.ttlMs + DNS_PROPAGATION_MS;
+}
+
+/** From a fault that no DNS check sees to the last vote. */
+function observerDetection({ observers: { probeIntervalMs, probeFailures } }: Config) {
+  return [
+    { name: 'probe interval × failures', ms: probeIntervalMs * probeFailures },
+    { name: 'the last probe', ms: PROBE_MS_MAX },
+  ];
+}
+
+/** What a client that knows only the failover name waits for where only the observers see the fault: a partition, or a
+ * region that answers `/health` and fails at work. At the worst. */
+export function dnsByObserversMs(config: Config): number {
+  const detectionMs = observerDetection(config).reduce((sum, { ms }) => sum + ms, 0);
+  return detectionMs + ALARM_PERIOD_MS + DNS_PROPAGATION_MS + config.dns.ttlMs;
 }
 
 /** A recovery time objective that the configuration cannot meet. */

@@ -1,5 +1,5 @@
 // Function `archiver`: reads the stream of its region's replica, in all three regions, into the audit archive and into
-// the journal. One reader does both, since a global table's stream should have no second one (ADR 0014).
+// the journal. One reader does both, since a global table's stream should have no second one (ADR 0015).
 // https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 import { createAuditRegions } from './audit-regions.ts';
 import { apart, type JournalEvent } from './journal.ts';

@@ -1,4 +1,4 @@
-// A batch of the stream into the region's own journal (DESIGN §6, ADR 0014). A segment that its bucket does not take is
+// A batch of the stream into the region's own journal (DESIGN §6, ADR 0015). A segment that its bucket does not take is
 // tried again, then given back to the stream, and once its changes are too old to wait it is parked in another region's
 // bucket. Only when no bucket takes it does the stream stand still. Nothing is ever passed over.
 import { promisify } from 'node:util';

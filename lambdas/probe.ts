@@ -1,6 +1,7 @@
-// What an observer asks the network (DESIGN §4): is a serving region ready, and is anything else reachable from here?
-// Every question takes a connection of its own, since one that was kept could hide that no new one comes through, or
-// be dead while the region is not.
+// What an observer asks the network (DESIGN §4): is a serving region ready and at work, and is anything else reachable
+// from here? Work is asked for where clients meet it: each function that does it, through the API, and the authorizer
+// with a token that it must refuse, since an observer has no other (ADR 0014). Every question takes a connection of its
+// own, since one that was kept could hide that no new one comes through, or be dead while the region is not.
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,7 +10,8 @@ import { PATHS } from '../protocol/messages.ts';
 import type { Control, ProbeOutcome } from './core/failover.ts';
 
 export interface Prober {
-  /** `GET /ready` of a serving region. One that cannot be reached is tried again, a second apart; the last answer counts. */
+  /** `GET /ready` of a serving region, and where that is ready, its work. One that cannot be reached is tried again, a
+   * second apart; the last answer counts. */
   ready(endpoint: string): Promise<ProbeOutcome>;
   /** Whether any of these addresses gives any answer at all. */
   control(urls: readonly string[]): Promise<Control>;
@@ -22,16 +24,47 @@ export interface ProberOptions {
   readonly wait?: (ms: number) => Promise<unknown>;
 }
 
+/** What has to answer for a region to be at work. */
+const AT_WORK: readonly WorkProbe[] = [
+  { what: 'records', path: PATHS.readyRecords, isWell: isReadyOrUnknown },
+  { what: 'push', path: PATHS.readyPush, isWell: isReadyOrUnknown },
+  { what: 'pull', path: PATHS.readyPull, isWell: isReadyOrUnknown },
+  // No token, so that nobody can use it: API Gateway asks the authorizer all the same, which loads its keys and refuses.
+  {
+    what: 'authorizer',
+    path: PATHS.pull,
+    headers: { authorization: 'Bearer an-observer-has-none' },
+    isWell: ({ status }) => status === 401,
+  },
+];
+
+interface WorkProbe {
+  readonly what: string;
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly isWell: (answer: Answer) => boolean;
+}
+
 /** Of what a region says about itself, and of an error. */
 const WHY_CHARS_MAX = 200;
 const BODY_BYTES_MAX = 64 * 1024;
 
 export function createProber({ timeoutMs = PROBE_MS_MAX, wait = sleep }: ProberOptions = {}): Prober {
   async function probe(endpoint: string): Promise<ProbeOutcome> {
-    const got = await get(`${endpoint.replace(/\/$/, '')}${PATHS.ready}`, timeoutMs);
+    const base = endpoint.replace(/\/$/, '');
+    const got = await get(`${base}${PATHS.ready}`, { timeoutMs });
     if (got.kind === 'thrown') return { kind: 'unreachable', why: got.why };
-    if (got.kind === 'silent') return { kind: 'not_ready', why: got.why };
-    return saysReady(got) ? { kind: 'ready' } : { kind: 'not_ready', why: whyNot(got) };
+    if (got.kind === 'silent') return { kind: 'not_ready', why: got.why, answered: false };
+    if (!saysReady(got)) return { kind: 'not_ready', why: whyNot(got), answered: true };
+    const amiss = (await Promise.all(AT_WORK.map((it) => amissWith(base, it)))).filter(Boolean);
+    if (amiss.length === 0) return { kind: 'ready' };
+    return { kind: 'not_ready', why: clipped(amiss.join('; ')), answered: true };
+  }
+
+  async function amissWith(base: string, { what, path, headers, isWell }: WorkProbe): Promise<string> {
+    const got = await get(`${base}${path}`, { timeoutMs, headers });
+    if (got.kind !== 'answer') return `${what}: ${got.why}`;
+    return isWell(got) ? '' : `${what}: ${whyNot(got)}`;
   }
 
   return {
@@ -45,7 +78,9 @@ export function createProber({ timeoutMs = PROBE_MS_MAX, wait = sleep }: ProberO
     },
 
     async control(urls) {
-      const answers = await Promise.all(urls.map(async (url) => ({ url, got: await get(url, timeoutMs) })));
+      const answers = await Promise.all(
+        urls.map(async (url) => ({ url, got: await get(url, { timeoutMs }) })),
+      );
       if (answers.some(({ got }) => got.kind === 'answer')) return { reachable: true };
       const whys = answers.map(({ url, got }) => `${url}: ${got.kind === 'answer' ? '' : got.why}`);
       return { reachable: false, why: whys.join(', ') };
@@ -66,7 +101,12 @@ type Got =
   /** The request itself failed. */
   | { readonly kind: 'thrown'; readonly why: string };
 
-function get(url: string, timeoutMs: number): Promise<Got> {
+interface GetOptions {
+  readonly timeoutMs: number;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+function get(url: string, { timeoutMs, headers = {} }: GetOptions): Promise<Got> {
   const request = url.startsWith('https:') ? httpsRequest : httpRequest;
   const signal = AbortSignal.timeout(timeoutMs);
   return new Promise((resolve) => {
@@ -76,7 +116,8 @@ function get(url: string, timeoutMs: number): Promise<Got> {
           ? { kind: 'silent', why: `no answer within ${timeoutMs} ms` }
           : { kind: isAnswered(error) ? 'silent' : 'thrown', why: clipped(whyOf(error)) },
       );
-    const asking = request(url, { agent: false, signal, headers: { connection: 'close' } }, (response) => {
+    const sent = { ...headers, connection: 'close' };
+    const asking = request(url, { agent: false, signal, headers: sent }, (response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
       response.on('data', (chunk: Buffer) => {
@@ -120,6 +161,11 @@ function whyOf(error: Error): string {
 
 function saysReady({ status, body }: Answer): boolean {
   return status === 200 && readinessIn(body)?.status === 'ready';
+}
+
+/** A release that does not have this path yet has nothing to say about it: regions are upgraded one after the other. */
+function isReadyOrUnknown(answer: Answer): boolean {
+  return answer.status === 404 || saysReady(answer);
 }
 
 /** Those of its dependencies that are not well, in the region's own words. */

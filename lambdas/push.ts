@@ -1,4 +1,5 @@
 // Function `push`: takes batches of operations.
+import { PATHS } from '../protocol/messages.ts';
 import { readKeyArn } from './env.ts';
 import { httpHandler } from './http.ts';
 import { createReadiness, readyRoutes, serviceChecks } from './readiness.ts';
@@ -9,4 +10,7 @@ const service = createVotingService('sync');
 const checks = serviceChecks(service, { keyArn: readKeyArn(), writes: true });
 const readiness = createReadiness({ ...service, region: service.place.region, checks });
 
-export const handler = httpHandler({ ...pushRoutes(service), ...readyRoutes(readiness) }, service);
+export const handler = httpHandler(
+  { ...pushRoutes(service), ...readyRoutes(readiness, PATHS.readyPush) },
+  service,
+);

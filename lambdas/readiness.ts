@@ -1,9 +1,9 @@
 // The deep check behind `/ready` and before a release (DESIGN §4): can this function use what it depends on, right
 // now? Its result is shared for 2 s and by whoever asks meanwhile, so that a flood of questions costs nothing.
 import { GenerateDataKeyCommand, KMSClient } from '@aws-sdk/client-kms';
-import type { ReadyResponse } from '../protocol/messages.ts';
+import { PATHS, type ReadyResponse } from '../protocol/messages.ts';
 import { METRICS } from '../protocol/metrics.ts';
-import { type HttpAnswer, READY_ROUTE, type Routes } from './http.ts';
+import { type HttpAnswer, READY_ROUTE, type Route, type Routes } from './http.ts';
 import type { Service } from './service.ts';
 import type { Telemetry } from './telemetry.ts';
 
@@ -98,19 +98,20 @@ export function serviceChecks(
   };
 }
 
-/** `GET /ready` by this readiness. */
-export function readyRoutes(readiness: Readiness): Routes {
-  return {
-    [READY_ROUTE]: async (request): Promise<HttpAnswer> => {
-      const answer = await readiness();
-      const ready = answer.status === 'ready';
-      request.samples.push(
-        { name: METRICS.healthChecks, value: 1 },
-        { name: METRICS.healthCheckFailures, value: ready ? 0 : 1 },
-      );
-      return ready
-        ? { status: 200, body: answer }
-        : { status: 503, headers: { 'retry-after': '5' }, body: answer };
-    },
+type ReadyPath = (typeof PATHS)['ready' | 'readyRecords' | 'readyPush' | 'readyPull'];
+
+/** `GET /ready` by this readiness, which a release asks of every function; and under `path`, where the API leads to it. */
+export function readyRoutes(readiness: Readiness, path: ReadyPath = PATHS.ready): Routes {
+  const route: Route = async (request): Promise<HttpAnswer> => {
+    const answer = await readiness();
+    const ready = answer.status === 'ready';
+    request.samples.push(
+      { name: METRICS.healthChecks, value: 1 },
+      { name: METRICS.healthCheckFailures, value: ready ? 0 : 1 },
+    );
+    return ready
+      ? { status: 200, body: answer }
+      : { status: 503, headers: { 'retry-after': '5' }, body: answer };
   };
+  return { [READY_ROUTE]: route, [`GET ${path}`]: route };
 }

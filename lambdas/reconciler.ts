@@ -1,6 +1,6 @@
 // Function `reconciler`: reads the stream of its region's replica where two replicas follow each other. It archives
 // first, so that no branch of a trail is left before it stands in a bucket; beside both goes the journal. One reader does
-// it all, since a global table's stream should have no second one (ADR 0014).
+// it all, since a global table's stream should have no second one (ADR 0015).
 // https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 import { createAuditRegions } from './audit-regions.ts';
 import { readTableName } from './env.ts';

@@ -1,14 +1,17 @@
 // One observer's part in a failover (DESIGN §4): it looks at the serving regions, writes down what it saw, reads what
 // all observers saw, and carries out what follows. What to think of it is decided in core/failover.ts; here is what may
 // fail on the way, and whatever does wakes somebody and moves nobody.
+import { isDeepStrictEqual } from 'node:util';
+import { VOTE_AGE_MS_MAX } from '../protocol/limits.ts';
 import { METRICS } from '../protocol/metrics.ts';
 import { nextRouting, type ObserverReport, type RoutingState } from '../protocol/routing.ts';
-import { type Decision, decide, look, type ProbeOutcome } from './core/failover.ts';
+import { type Decision, decide, isCalled, look, needsControl, type ProbeOutcome } from './core/failover.ts';
 import { activeRegionOf, isEvacuated } from './core/routing.ts';
 import type { Observed } from './env.ts';
 import type { Prober } from './probe.ts';
 import type { Service } from './service.ts';
 import { type Store, StoreUnavailableError } from './store/store.ts';
+import { within } from './within.ts';
 
 export interface WatchParts extends Pick<Service, 'place' | 'telemetry' | 'now' | 'random' | 'wait'> {
   readonly store: Pick<
@@ -20,8 +23,9 @@ export interface WatchParts extends Pick<Service, 'place' | 'telemetry' | 'now' 
   /** Of changes of the routing state; never rejects. */
   readonly archive: (routing: RoutingState | undefined) => Promise<void>;
   /**
-   * From what was seen to what follows. Whoever takes longer has a table that does not answer, and a decision that is
-   * older is not carried out: an environment can be frozen at any point and go on minutes later. @default 15 s
+   * From its turn to what follows. Whoever takes longer has a table that does not answer, and a decision that is older,
+   * or rests on a look older than votes may be, is not carried out: an environment can be frozen at any point and go on
+   * minutes later. @default 15 s
    */
   readonly judgeMsMax?: number;
 }
@@ -30,6 +34,8 @@ export interface Watch {
   readonly everyMs: number;
   /** Of the slot that begins then. Never rejects. */
   look(slotMs: number): Promise<void>;
+  /** Between looks: one more, of that moment, where another observer's emergency calls for it. Never rejects. */
+  heed(atMs: number): Promise<void>;
 }
 
 type Outcomes = Readonly<Record<string, ProbeOutcome>>;
@@ -44,9 +50,10 @@ interface Judged {
 }
 
 const JUDGE_MS_MAX = 15_000;
-/** A change that met another region's write was refused, and is worth trying again to learn who was first. */
-const CHANGE_ATTEMPTS_MAX = 3;
-const CHANGE_BACKOFF_MS_MAX = 200;
+/** A write that met another region's, or a busy table, was refused and is worth trying again: reports and changes are
+ * conditional, so that one which landed all the same is found out. */
+const WRITE_ATTEMPTS_MAX = 3;
+const WRITE_BACKOFF_MS_MAX = 200;
 
 export function createWatch(parts: WatchParts): Watch {
   const {
@@ -65,6 +72,7 @@ export function createWatch(parts: WatchParts): Watch {
   const observers = Object.values(regions);
   /** The look before: a count goes on from what it wrote. */
   let before: Promise<unknown> = Promise.resolve();
+  let underWay = 0;
 
   async function probe(): Promise<Outcomes> {
     const probes = Object.entries(observed.endpoints).map(
@@ -74,11 +82,15 @@ export function createWatch(parts: WatchParts): Watch {
   }
 
   async function judge(slotMs: number, seenMs: number, outcomes: Outcomes): Promise<Judged> {
-    const untilMs = now() + judgeMsMax;
-    const [routing, [standing]] = await Promise.all([store.routing(), store.observerReports([region])]);
+    const untilMs = Math.min(now() + judgeMsMax, seenMs + VOTE_AGE_MS_MAX);
+    const [routing, generation, [standing]] = await Promise.all([
+      store.routing(),
+      store.generation(),
+      store.observerReports([region]),
+    ]);
+    if (!generation) return { ...notOpened(slotMs, seenMs), routing };
     const active = activeRegionOf(routing, regions.primary);
-    const control =
-      outcomes[active]?.kind === 'ready' ? undefined : await prober.control(controlsFor(active));
+    const control = needsControl(outcomes[active]) ? await prober.control(controlsFor(active)) : undefined;
     const report = look(standing, {
       observer: region,
       slotMs,
@@ -90,11 +102,18 @@ export function createWatch(parts: WatchParts): Watch {
       probeIntervalMs: observed.probeIntervalMs,
       probeFailures: observed.probeFailures,
     });
-    if (report !== standing) await store.saveObserverReport(report);
+    if (report !== standing) await written(() => store.saveObserverReport(report));
     const reports = await store.observerReports(observers);
     const decision = decide({ own: report, reports, observers, outcomes, routing, regions, nowMs: now() });
     if (decision.act !== 'move') return { report, decision, moved: false, routing };
-    return { report, ...(await carryOut(decision, routing, untilMs)) };
+    return { report, ...(await carryOut(decision, routing, generation.restoreEpoch, untilMs)) };
+  }
+
+  /** A first deployment: the primary stands last, and until somebody opens the table there is nothing to move. */
+  function notOpened(slotMs: number, at: number) {
+    const report: ObserverReport = { observer: region, slotMs, at, watched: {} };
+    const decision: Decision = { act: 'stay', why: 'the table was never opened: npm run open opens it' };
+    return { report, decision, moved: false };
   }
 
   /** Something that answers in every region but this one and the one in question. */
@@ -103,33 +122,45 @@ export function createWatch(parts: WatchParts): Watch {
     return elsewhere.map(([, url]) => url);
   }
 
-  async function carryOut(move: Move, routing: RoutingState | undefined, untilMs: number) {
+  async function carryOut(
+    move: Move,
+    routing: RoutingState | undefined,
+    restoreEpoch: number,
+    untilMs: number,
+  ) {
     const { from, to, why, votes } = move;
-    const generation = await store.generation();
     const next = nextRouting(
       routing,
       { what: 'move', from, to, by: 'observers', reason: why, votes, forced: false },
-      { nowMs: now(), restoreEpoch: generation?.restoreEpoch ?? 0 },
+      { nowMs: now(), restoreEpoch },
     );
-    if (await change(routing, next, untilMs)) return { decision: move, moved: true, routing: next };
+    let failure: unknown;
+    try {
+      const change = async () => {
+        if (now() >= untilMs) throw new Error('the decision is too old to be carried out');
+        return store.changeRouting(routing, next);
+      };
+      if (await written(change)) return { decision: move, moved: true, routing: next };
+    } catch (error) {
+      failure = error;
+    }
+    // It may have landed all the same, and its answer got lost: then the change that stands is its own.
+    const standing = await store.routing();
+    if (isDeepStrictEqual(standing?.changes[0], next.changes[0]))
+      return { decision: move, moved: true, routing: standing };
+    if (failure !== undefined) throw failure;
     const decision: Decision = { act: 'stay', why: `another changed the routing state first. ${why}` };
-    return { decision, moved: false, routing: await store.routing() };
+    return { decision, moved: false, routing: standing };
   }
 
-  async function change(
-    previous: RoutingState | undefined,
-    next: RoutingState,
-    untilMs: number,
-  ): Promise<boolean> {
+  async function written(write: () => Promise<boolean>): Promise<boolean> {
     for (let tried = 1; ; tried += 1)
       try {
-        if (now() >= untilMs) throw new Error('the decision is too old to be carried out');
-        return await store.changeRouting(previous, next);
+        return await write();
       } catch (error) {
-        const again =
-          error instanceof StoreUnavailableError && error.retryable && tried < CHANGE_ATTEMPTS_MAX;
+        const again = error instanceof StoreUnavailableError && error.retryable && tried < WRITE_ATTEMPTS_MAX;
         if (!again) throw error;
-        await wait(random() * CHANGE_BACKOFF_MS_MAX);
+        await wait(random() * WRITE_BACKOFF_MS_MAX);
       }
   }
 
@@ -163,20 +194,44 @@ export function createWatch(parts: WatchParts): Watch {
 
   async function observe(slotMs: number): Promise<void> {
     let outcomes: Outcomes = {};
-    try {
+    const turn = before;
+    const inTurn = async () => {
       outcomes = await probe();
       const seenMs = now();
-      const judging = before.then(() => within(judgeMsMax, judge(slotMs, seenMs, outcomes)));
-      before = judging.catch(() => {});
+      // However long the look before is probing: a report that is overtaken counts nothing.
+      await turn;
+      return within(judgeMsMax, judge(slotMs, seenMs, outcomes), 'not done');
+    };
+    const judging = inTurn();
+    before = judging.catch(() => {});
+    underWay += 1;
+    try {
       const judged = await judging;
       tell(outcomes, judged);
       await archive(judged.routing);
     } catch (error) {
       tellFailure(outcomes, error);
+    } finally {
+      underWay -= 1;
     }
   }
 
-  return { everyMs: observed.probeIntervalMs, look: observe };
+  async function heed(atMs: number): Promise<void> {
+    // A look that is under way sees for itself.
+    if (underWay > 0) return;
+    try {
+      const reading = Promise.all([store.routing(), store.observerReports(observers)]);
+      const [routing, reports] = await within(judgeMsMax, reading, 'not read');
+      if (underWay > 0 || !isCalled(region, { reports, observers, routing, regions, nowMs: now() })) return;
+    } catch (error) {
+      // Looks say so to whoever is to be woken.
+      telemetry.error('whether another observer saw an emergency cannot be read', error);
+      return;
+    }
+    await observe(atMs);
+  }
+
+  return { everyMs: observed.probeIntervalMs, look: observe, heed };
 }
 
 function healthSamples(outcomes: Outcomes) {
@@ -185,11 +240,4 @@ function healthSamples(outcomes: Outcomes) {
     { name: METRICS.healthChecks, value: all.length },
     { name: METRICS.healthCheckFailures, value: all.filter(({ kind }) => kind !== 'ready').length },
   ];
-}
-
-function within<T>(ms: number, promise: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`not done within ${ms} ms`)), ms);
-    promise.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }

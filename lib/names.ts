@@ -88,6 +88,16 @@ export function verificationAlarmName(stage: string, what: 'corrupted' | 'unveri
   return `${projectName(stage)}-backup-${what}`;
 }
 
+/** The alarm that a Region's observer has stopped looking, and so has no vote. */
+export function observerSilentAlarmName(stage: string): string {
+  return `${projectName(stage)}-observer-silent`;
+}
+
+/** The alarms that a Region's reconciler fails, or is behind its stream. */
+export function reconcilerAlarmName(stage: string, what: 'failing' | 'behind'): string {
+  return `${projectName(stage)}-reconciler-${what}`;
+}
+
 /** Where a Region's copy of the failover name is reached: the target of the failover records. */
 export function originName(domainName: string, region: string): string {
   return `origin-${region}.${domainName}`;

@@ -55,6 +55,9 @@ export interface AuditEntry {
   /** The end of a branch of the trail that is left here: both sides of a partition had added to it. Its entries stand in
    * the audit bucket of the region that wrote them. */
   readonly merges?: { readonly sequence: number; readonly hash: string };
+  /** The payload that lost did not match its SHA-256: nothing of it is kept but that. Only with two replicas; where three
+   * decide, what lost is taken from a copy that is whole. */
+  readonly damaged?: true;
   /**
    * The payload that lost, as canonical JSON text. Absent when what lost was a delete, or nothing; or when it is larger
    * than an outbox holds: then it stands in the audit bucket under its SHA-256 ({@link losingPayloadKey}).
@@ -67,8 +70,8 @@ export const CHAIN_START = '0'.repeat(64);
 
 /** The hash of an entry is SHA-256, in hex, over the UTF-8 of exactly this text. Members in this order, always. */
 export function auditText(entry: AuditEntry): string {
-  const { record, sequence, previous, at, region, outcome, votes, quorum, incoming, stored, merges, lost } =
-    entry;
+  const { record, sequence, previous, at, region, outcome, votes, quorum, incoming, stored, merges } = entry;
+  const { damaged, lost } = entry;
   return JSON.stringify({
     record: { tenant: record.tenant, collection: record.collection, id: record.id },
     sequence,
@@ -86,6 +89,7 @@ export function auditText(entry: AuditEntry): string {
     },
     stored: stored && { ...stateOf(stored), commitVersion: stored.commitVersion },
     merges: merges && { sequence: merges.sequence, hash: merges.hash },
+    damaged,
     lost,
   });
 }
@@ -124,8 +128,8 @@ export function losingPayloadKey(tenant: string, sha256: string): string {
 }
 
 /** SHA-256 of a losing payload that stands in the audit bucket instead of in its entry; undefined when none does. */
-export function lostElsewhere({ outcome, incoming, stored, lost }: AuditEntry): string | undefined {
-  if (lost !== undefined || outcome === 'base_missing') return undefined;
+export function lostElsewhere({ outcome, incoming, stored, damaged, lost }: AuditEntry): string | undefined {
+  if (lost !== undefined || damaged || outcome === 'base_missing') return undefined;
   // Both sides had the same: only their trails had to be brought together.
   if (incoming.version === stored?.version && incoming.sha256 === stored.sha256) return undefined;
   return (outcome === 'incoming' ? stored : incoming)?.sha256;

@@ -1,4 +1,4 @@
-// What one region's journal lacks, and what of another's fills it (ADR 0014). Three things tell: a record's change names
+// What one region's journal lacks, and what of another's fills it (ADR 0015). Three things tell: a record's change names
 // the state before it, a segment names the one its writer wrote before, and observers beat every 5 s, so that a journal
 // is never quiet for long. Sizes: of one hour the outlines, and a version for every record that was changed.
 

@@ -1,7 +1,7 @@
 // The change journal (DESIGN §6): what a region's stream says, kept in that region's backup bucket in segments. A
 // segment is whole or it is not there: its key carries the hash of its changes, so that the same changes always have
 // the same key, and putting them twice puts nothing. Each change names the state it took the place of, so that whoever
-// reads a journal sees by the record itself what is missing from it (ADR 0014).
+// reads a journal sees by the record itself what is missing from it (ADR 0015).
 import { EdenFieldError } from './errors.ts';
 import { isVersion, type Version } from './versions.ts';
 

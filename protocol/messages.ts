@@ -7,6 +7,10 @@ import type { Version } from './versions.ts';
 export const PATHS = {
   health: '/health',
   ready: '/ready',
+  /** Of the functions that do a region's work, each for itself. */
+  readyRecords: '/ready/records',
+  readyPush: '/ready/push',
+  readyPull: '/ready/pull',
   description: '/openapi.yaml',
   records: '/v1/records/{collection}',
   record: '/v1/records/{collection}/{id}',
@@ -93,7 +97,8 @@ export interface ConflictsResponse {
 export interface Conflict extends Omit<AuditEntry, 'record' | 'lost'> {
   /** The entry's own hash: the chain's link. */
   readonly hash: string;
-  /** What lost: its payload, fetched from the audit bucket where need be. Absent when it was a delete, or nothing. */
+  /** What lost: its payload, fetched from the audit bucket where need be. Absent when it was a delete, or nothing,
+   * or damaged. */
   readonly lost?: Json;
 }
 

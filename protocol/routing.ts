@@ -50,7 +50,8 @@ export interface Vote {
 /** What stands under {@link observerKey}: an observer's latest look at the serving regions. */
 export interface ObserverReport {
   readonly observer: string;
-  /** Start of the slot it is of: a second look in one slot counts once. */
+  /** Start of the slot it is of: a second look in one slot counts once. Of a look at once, on another's emergency, the
+   * moment within the slot. */
   readonly slotMs: number;
   readonly at: number;
   /** By serving region. */

@@ -7,8 +7,8 @@ import { openLink } from '../../rehearsal/supervisor/link.ts';
 import type { Ratio } from '../benchmark.ts';
 import { installPeers } from '../peers.ts';
 import { type Side, startSide } from '../processes.ts';
-import type { ServiceAnswers } from './express-service.ts';
 import type { DeviceAnswers, Errand } from './library-device.ts';
+import type { ServiceAnswers } from './peer-service.ts';
 import type { Plant } from './plant.ts';
 
 /** The specification's slow network, as the drill `slow-network` plays it: 10 Mbit/s, half a second there and back. */

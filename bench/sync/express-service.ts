@@ -1,17 +1,14 @@
 // A usual service: Express, one PutItem a request, the answer once it is stored.
-import { Agent, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo, Server } from 'node:net';
+import { Agent, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { ATTRIBUTES, recordPk, STATE } from '../../protocol/items.ts';
 import { requirePeer } from '../peers.ts';
 import { serveParent } from '../processes.ts';
 import { COLLECTION, TENANT } from './operations.ts';
+import { IDLE_CONNECTION_MS, type ServiceAnswers } from './peer-service.ts';
 import type { TableAccess } from './plant.ts';
-
-export interface ServiceAnswers {
-  readonly port: number;
-}
 
 /** As far as it is used. */
 interface Express {
@@ -51,5 +48,6 @@ serveParent<ServiceAnswers, TableAccess>(async ({ region, endpoint, tableName, c
   const server = await new Promise<Server>((resolve) => {
     const listening = app.listen(0, '127.0.0.1', () => resolve(listening));
   });
+  server.keepAliveTimeout = IDLE_CONNECTION_MS;
   return { port: async () => (server.address() as AddressInfo).port };
 });

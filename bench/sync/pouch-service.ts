@@ -1,11 +1,12 @@
 // express-pouchdb with its databases in memory, without its pages and its log.
 import { mkdtempSync, rmSync } from 'node:fs';
-import type { AddressInfo, Server } from 'node:net';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { requirePeer } from '../peers.ts';
 import { serveParent } from '../processes.ts';
-import type { ServiceAnswers } from './express-service.ts';
+import { IDLE_CONNECTION_MS, type ServiceAnswers } from './peer-service.ts';
 
 serveParent<ServiceAnswers, object>(async () => {
   // It keeps files of its own beside its databases.
@@ -22,5 +23,6 @@ serveParent<ServiceAnswers, object>(async () => {
   const server: Server = await new Promise((resolve) => {
     const listening = app.listen(0, '127.0.0.1', () => resolve(listening));
   });
+  server.keepAliveTimeout = IDLE_CONNECTION_MS;
   return { port: async () => (server.address() as AddressInfo).port };
 });

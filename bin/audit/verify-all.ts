@@ -76,7 +76,8 @@ async function* oneRecord(record: RecordKey, places: readonly AuditPlace[]): Asy
 }
 
 /** Returns what there is to say of it. */
-function add(total: Totals, { record, entries, payloads, from, headless, broken }: RecordReport): string {
+function add(total: Totals, report: RecordReport): string {
+  const { record, entries, payloads, from, headless, branches, broken } = report;
   total.records += 1;
   total.entries += entries;
   total.payloads += payloads;
@@ -88,7 +89,11 @@ function add(total: Totals, { record, entries, payloads, from, headless, broken 
   }
   const notes = [`${entries} entries`];
   if (from === 'swept') notes.push('no item any more, so that the walk began at the highest entry');
+  if (branches > 0) notes.push(`with ${branches} branch${branches > 1 ? 'es that were' : ' that was'} left`);
   const earlier = from === 'swept' ? headless - 1 : headless;
-  if (earlier > 0) notes.push(`${earlier} more without a head, from before a sweep or a restore`);
+  if (earlier > 0)
+    notes.push(
+      `${earlier} more whose end nothing names: from before a sweep or a restore, or a branch not left yet`,
+    );
   return `holds   ${nameOf(record)}: ${notes.join('; ')}`;
 }

@@ -1,6 +1,7 @@
 // Whether a record's trail holds in one region (PROTOCOL 4.3): from the head that the item names, back by hash through
-// outbox and bucket, with every losing payload. What the bucket has beside that chain is from an earlier life of the
-// record, before it was swept or restored: it has no head any more, so the walk starts at its highest entry.
+// outbox and bucket, with every losing payload, and along each branch that an entry says was left. What the bucket has
+// beside that is from an earlier life of the record, before it was swept or restored: it has no head any more, so the
+// walk starts at its highest entry.
 import { createHash } from 'node:crypto';
 import {
   type AuditEntry,
@@ -32,6 +33,8 @@ export interface RecordReport {
   readonly from: number | 'swept';
   /** Chains that no item names the head of. */
   readonly headless: number;
+  /** Chains that an entry says were left (docs/GOVCLOUD.md). */
+  readonly branches: number;
   readonly broken: BrokenLink | undefined;
 }
 
@@ -80,12 +83,11 @@ export async function verifyRecord(
   );
   let chains = 0;
   let broken: BrokenLink | undefined;
-  let next: { readonly sequence: number; readonly hash: string } | undefined =
-    head && head.sequence > 0 ? head : highestOf(left.values());
+  let next: Link | undefined = head && head.sequence > 0 ? head : highestOf(left.values());
   const fromHead = next !== undefined && next === head;
   while (next && !broken) {
     chains += 1;
-    broken = await trail.walk(next);
+    broken = (await trail.walk(next)) ?? (await trail.walkBranches());
     for (const key of trail.walked) left.delete(key);
     next = highestOf(left.values());
   }
@@ -95,8 +97,22 @@ export async function verifyRecord(
     payloads: trail.payloads,
     from: head ? head.sequence : 'swept',
     headless: chains - (fromHead ? 1 : 0),
+    branches: trail.branches,
     broken,
   };
+}
+
+interface Link {
+  readonly sequence: number;
+  readonly hash: string;
+}
+
+type Get = (key: string) => Promise<string | undefined>;
+
+/** Where a chain's texts are looked for, and what to say of one that is not there. */
+interface Source {
+  readonly get: Get;
+  readonly missing: string;
 }
 
 /** In one region, the texts of one record's entries. */
@@ -104,9 +120,15 @@ class Trail {
   /** Keys of entries that hold, or of the one that does not. */
   readonly walked = new Set<string>();
   payloads = 0;
+  /** Those walked so far. */
+  branches = 0;
   readonly #record: RecordKey;
   readonly #options: VerifyOptions;
   readonly #texts: Map<string, string>;
+  /** Hashes of the entries that hold, by themselves; chains share their beginnings. */
+  readonly #holding = new Set<string>();
+  /** Ends of branches, not walked yet. */
+  readonly #left: Link[] = [];
 
   constructor(record: RecordKey, head: TrailHead | undefined, options: VerifyOptions) {
     this.#record = record;
@@ -118,15 +140,35 @@ class Trail {
     );
   }
 
-  async walk(from: { readonly sequence: number; readonly hash: string }): Promise<BrokenLink | undefined> {
+  /** A chain of this region's: all of it has to be here. */
+  walk(from: Link): Promise<BrokenLink | undefined> {
+    return this.#walk(from, { get: (key) => this.#here(key), missing: '' });
+  }
+
+  /** What the chains walked so far left: it stands in the bucket of the region that wrote it, which may be another. */
+  async walkBranches(): Promise<BrokenLink | undefined> {
+    for (let end = this.#left.shift(); end; end = this.#left.shift()) {
+      if (this.walked.has(auditKey(this.#record, end.sequence, end.hash))) continue;
+      this.branches += 1;
+      const missing = `, in no bucket that answers, of the branch that was left at entry ${end.sequence}`;
+      const broken = await this.#walk(end, { get: (key) => this.#anywhere(key), missing });
+      if (broken) return broken;
+    }
+    return undefined;
+  }
+
+  async #walk(from: Link, { get, missing }: Source): Promise<BrokenLink | undefined> {
     this.walked.add(auditKey(this.#record, from.sequence, from.hash));
     try {
-      const walk = await walkChain(from, (sequence, hash) => this.#textOf(sequence, hash), sha256Of);
-      if ('broken' in walk) return await this.#explained(walk.broken);
+      const walk = await walkChain(from, (sequence, hash) => this.#textOf(sequence, hash, get), sha256Of);
+      if ('broken' in walk) return await this.#explained(walk.broken, missing);
       for (const [index, entry] of walk.entries.entries()) {
         const hash = walk.entries[index + 1]?.previous ?? from.hash;
-        const what = await this.#faultOf(entry);
+        if (this.#holding.has(hash)) continue;
+        const what = await this.#faultOf(entry, get);
         if (what !== undefined) return { sequence: entry.sequence, hash, what };
+        this.#holding.add(hash);
+        if (entry.merges) this.#left.push(entry.merges);
       }
       return undefined;
     } catch (error) {
@@ -134,11 +176,10 @@ class Trail {
       throw error;
     }
   }
-
-  async #textOf(sequence: number, hash: string): Promise<string | undefined> {
+  async #textOf(sequence: number, hash: string, get: Get): Promise<string | undefined> {
     const key = auditKey(this.#record, sequence, hash);
     this.walked.add(key);
-    const text = this.#texts.get(key) ?? (await arrived(this.#options, key));
+    const text = this.#texts.get(key) ?? (await get(key));
     if (text === undefined) return undefined;
     this.#texts.set(key, text);
     if (sha256Of(text) === hash && !isObject(text))
@@ -147,14 +188,14 @@ class Trail {
   }
 
   /** What is wrong with an entry whose place in the chain is right. */
-  async #faultOf(entry: AuditEntry): Promise<string | undefined> {
+  async #faultOf(entry: AuditEntry, get: Get): Promise<string | undefined> {
     const { record } = entry;
     if (auditFolder(record) !== auditFolder(this.#record))
       return `it says of itself that it is of ${nameOf(record)}`;
     const sha256 = lostElsewhere(entry);
     if (sha256 === undefined) return undefined;
     const key = losingPayloadKey(record.tenant, sha256);
-    const payload = await arrived(this.#options, key);
+    const payload = await get(key);
     if (payload === undefined)
       return `the payload that lost is not there: ${key}${await this.#elsewhere(key)}`;
     if (sha256Of(payload) !== sha256) return `the payload that lost hashes to ${sha256Of(payload)}: ${key}`;
@@ -162,22 +203,37 @@ class Trail {
     return undefined;
   }
 
-  async #explained(broken: BrokenLink): Promise<BrokenLink> {
-    const key = auditKey(this.#record, broken.sequence, broken.hash);
-    if (broken.hash === CHAIN_START || this.#texts.has(key)) return broken;
-    return { ...broken, what: `${broken.what}${await this.#elsewhere(key)}` };
+  async #here(key: string): Promise<string | undefined> {
+    const { place, arrival } = this.#options;
+    return arrival.of(() => place.text(key));
   }
 
-  async #elsewhere(key: string): Promise<string> {
+  async #anywhere(key: string): Promise<string | undefined> {
+    const { place, arrival } = this.#options;
+    return arrival.of(async () => (await place.text(key)) ?? (await this.#atPeer(key))?.text);
+  }
+
+  async #explained(broken: BrokenLink, why: string): Promise<BrokenLink> {
+    const key = auditKey(this.#record, broken.sequence, broken.hash);
+    if (broken.hash === CHAIN_START || this.#texts.has(key)) return broken;
+    return { ...broken, what: `${broken.what}${why}${await this.#elsewhere(key)}` };
+  }
+
+  async #atPeer(key: string): Promise<{ readonly region: string; readonly text: string } | undefined> {
     const { place, peers } = this.#options;
     for (const peer of peers) {
       if (peer.region === place.region) continue;
       // A region that does not answer has nothing to add to what is broken here.
       const text = await peer.text(key).catch(() => undefined);
-      if (text !== undefined)
-        return `; ${peer.region} has it: npm run audit -- fill --region ${place.region}`;
+      if (text !== undefined) return { region: peer.region, text };
     }
-    return '';
+    return undefined;
+  }
+
+  async #elsewhere(key: string): Promise<string> {
+    const having = await this.#atPeer(key);
+    if (!having) return '';
+    return `; ${having.region} has it: npm run audit -- fill --region ${this.#options.place.region}`;
   }
 }
 
@@ -191,10 +247,6 @@ class NoEntryError extends Error {
 
 export function nameOf({ tenant, collection, id }: RecordKey): string {
   return `${tenant}/${collection}/${id}`;
-}
-
-function arrived({ place, arrival }: VerifyOptions, key: string): Promise<string | undefined> {
-  return arrival.of(() => place.text(key));
 }
 
 function isObject(text: string): boolean {

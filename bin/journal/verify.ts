@@ -1,5 +1,5 @@
 // Whether one region's journal holds every change: by its own word, and against what the other regions' journals hold
-// (ADR 0014). Goes through it hour by hour, so that its length is no limit.
+// (ADR 0015). Goes through it hour by hour, so that its length is no limit.
 import { journalHour, journalHourMs } from '../../protocol/journal.ts';
 import { fillerOf, fillsFrom, JournalCheck, type JournalGap } from '../../protocol/journal-gaps.ts';
 import { type ChangeOutline, identityOf, type SegmentOutline } from '../../protocol/journal-history.ts';

@@ -3,9 +3,11 @@
 import { DRAIN_MS } from '../../protocol/limits.ts';
 import { nextRouting, type RoutingChange, type RoutingState } from '../../protocol/routing.ts';
 import type { Facts } from './facts.ts';
+import type { LatchCommands } from './latch.ts';
 import {
   activeIn,
   findingsAfter,
+  isHeldInDns,
   type Leaving,
   latestChange,
   overriddenInWords,
@@ -23,6 +25,8 @@ export interface Ports {
   sleep(ms: number): Promise<unknown>;
   observe(): Promise<Facts>;
   change(previous: RoutingState | undefined, next: RoutingState): Promise<Written>;
+  /** What a person types where DNS does not let go of an evacuated primary; see latch.ts. */
+  latchCommands(): Promise<LatchCommands | undefined>;
   /** Progress, for people and programs. */
   say(step: Step): void;
   /** Aborted by Ctrl-C. */
@@ -107,6 +111,8 @@ class Run {
   readonly #order: Order;
   readonly #ports: Ports;
   readonly #overridden: ReadonlySet<RefusalKind>;
+  /** Said once, from when on it is to be typed. */
+  #latch: LatchCommands | undefined;
 
   constructor(plan: Leaving, order: Order, ports: Ports) {
     this.#plan = plan;
@@ -162,9 +168,7 @@ class Run {
     readonly taken: boolean;
   }> {
     const facts = await this.#ports.observe();
-    const against = standingRefusals(this.#plan.what, this.#plan.to, facts).filter(
-      ({ kind }) => !this.#overridden.has(kind),
-    );
+    const against = standingRefusals(this.#plan.to, facts).filter(({ kind }) => !this.#overridden.has(kind));
     for (const { why } of against) this.#say('drain', why);
     return { facts, against, taken: facts.heard && (facts.routing?.epoch ?? 0) > draining.epoch };
   }
@@ -228,17 +232,37 @@ class Run {
       const says = findings.map(({ ok, why }) => `${ok ? '' : 'NOT YET '}${why}`).join('; ');
       if (says !== last) this.#say('watch', says);
       last = says;
-      if (inARow >= WATCH_LOOKS) return { ending: 'moved', why: `${to} is active and ready`, routing: moved };
+      if (isHeldInDns(to, now() - beganAt, facts)) await this.#sayLatch(facts);
+      if (inARow >= WATCH_LOOKS)
+        return { ending: 'moved', why: `${to} is active and ready${this.#unlatched()}`, routing: moved };
       if (interrupted.aborted)
         return { ending: 'moved_but', why: `${to} is active; the watch was interrupted`, routing: moved };
       if (now() - beganAt >= WATCH_MS_MAX)
         return {
           ending: 'moved_but',
-          why: `${to} is active, but after ${lasting(WATCH_MS_MAX)}: ${missing.map(({ why }) => why).join('; ') || 'not steadily'}`,
+          why: `${to} is active, but after ${lasting(WATCH_MS_MAX)}: ${missing.map(({ why }) => why).join('; ') || 'not steadily'}${this.#unlatched()}`,
           routing: moved,
         };
       await sleep(LOOK_EVERY_MS);
     }
+  }
+
+  async #sayLatch({ primary, standby }: Facts): Promise<void> {
+    if (this.#latch) return;
+    this.#latch = await this.#ports.latchCommands();
+    if (this.#latch)
+      this.#say(
+        'watch',
+        `an alarm that only the observer of ${standby} feeds holds DNS off ${primary}. If ${standby} is cut off, disable its check now: ${this.#latch.lift}`,
+      );
+  }
+
+  /** What is not to be forgotten, where there is such a thing. */
+  #unlatched(): string {
+    const { restore } = this.#latch ?? {};
+    return restore === undefined
+      ? ''
+      : `; if the check of the alarm was disabled, enable it when the alarm is OK again: ${restore}`;
   }
 
   #notWritten(written: Exclude<Written, { kind: 'written' }>, before: RoutingState | undefined): Outcome {

@@ -25,7 +25,10 @@ export interface DnsLook {
 }
 
 export interface HealthCheck {
+  readonly id: string;
   readonly name: string;
+  /** `alarm` is the one that keeps an evacuated primary out of DNS. */
+  readonly kind: 'endpoint' | 'calculated' | 'alarm';
   readonly healthy: boolean;
   /** Unix ms. */
   readonly since: number;

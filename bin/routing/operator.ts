@@ -7,8 +7,9 @@ import { parseArgs } from 'node:util';
 import { DRAIN_MS } from '../../protocol/limits.ts';
 import { ROUTING_REASON_CHARS_MAX } from '../../protocol/routing.ts';
 import { type Facts, gather } from './facts.ts';
+import { latchCommandsOf } from './latch.ts';
 import { giveUpDrain, leave, type Outcome, type Ports, type Step } from './leave.ts';
-import { type Leaving, LOOKS_APART_MS, LOOKS_BEFORE, type Plan, type What } from './plan.ts';
+import { type Leaving, LOOKS_APART_MS, LOOKS_BEFORE, type Plan } from './plan.ts';
 import { changeThroughAny, openReplicas, type Replica } from './table.ts';
 import { servingOf, WHERE_OPTIONS, WHERE_USAGE, type Where, whereFrom } from './where.ts';
 import { lasting } from './words.ts';
@@ -29,7 +30,7 @@ ${WHERE_USAGE}
 Exit code: 0 done or nothing to do, 1 refused or not done, 2 could not run, 130 interrupted.`;
 
 export interface Command {
-  readonly what: What;
+  readonly what: 'evacuate' | 'failback';
   readonly usage: string;
   /** From what stands beside the options. @throws {RangeError} that makes no sense */
   readonly planFrom: (positionals: readonly string[], where: Where) => (looks: readonly Facts[]) => Plan;
@@ -94,7 +95,7 @@ async function run(command: Command, args: readonly string[]): Promise<number> {
   const { say, end } = sayer(json);
   try {
     const ports = portsOf(where, opened.replicas, interruption.signal, say);
-    const result = await carriedOut({ command, asked, where, planOf }, ports);
+    const result = await carriedOut({ asked, where, planOf }, ports);
     const code = EXIT_CODES[result.ending];
     end(result, code);
     return code;
@@ -133,25 +134,22 @@ function portsOf(
     sleep: (ms) => sleep(ms, undefined, { signal: interrupted }).catch(() => undefined),
     observe: () => gather(where, replicas, now),
     change: (previous, next) => changeThroughAny(replicas, previous, next, sleep),
+    latchCommands: () => latchCommandsOf(where.dns),
     say,
     interrupted,
   };
 }
 
 export interface Undertaking {
-  readonly command: Pick<Command, 'what'>;
   readonly asked: Asked;
   readonly where: Pick<Where, 'name'>;
   readonly planOf: (looks: readonly Facts[]) => Plan;
 }
 
 /** Everything between the arguments and the exit code. */
-export async function carriedOut(
-  { command, asked, where, planOf }: Undertaking,
-  ports: Ports,
-): Promise<Result> {
+export async function carriedOut({ asked, where, planOf }: Undertaking, ports: Ports): Promise<Result> {
   const { reason, force, giveUp, yes } = asked;
-  const looks = await lookBefore(giveUp ? 1 : LOOKS_BEFORE[command.what], planOf, ports);
+  const looks = await lookBefore(giveUp ? () => 1 : looksBefore, planOf, ports);
   const facts = looks.at(-1);
   const routing = facts?.routing;
   const notBegun = (): Result => ({
@@ -178,14 +176,18 @@ export async function carriedOut(
   return leave(plan, { reason, overridden: plan.refusals, facts }, ports);
 }
 
+function looksBefore(to: string, { primary }: Facts): number {
+  return LOOKS_BEFORE[to === primary ? 'primary' : 'standby'];
+}
+
 /** As many looks as it takes; one is enough where there is nothing to do. */
 async function lookBefore(
-  count: number,
+  countFor: typeof looksBefore,
   planOf: Undertaking['planOf'],
   { observe, sleep, say, interrupted }: Ports,
 ): Promise<readonly Facts[]> {
   const looks: Facts[] = [];
-  while (looks.length < count && !interrupted.aborted) {
+  for (let count = 1; looks.length < count && !interrupted.aborted; ) {
     if (looks.length > 0) await sleep(LOOKS_APART_MS);
     const facts = await observe();
     if (!facts.heard)
@@ -196,6 +198,7 @@ async function lookBefore(
     const plan = planOf(looks);
     if (plan.kind === 'already') break;
     const { to } = plan;
+    count = countFor(to, facts);
     say({
       step: 'look',
       says: `look ${looks.length} of ${count}: /ready of ${to} ${facts.ready[to]?.why}`,

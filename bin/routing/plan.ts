@@ -12,9 +12,8 @@ import type { Facts } from './facts.ts';
 import type { ReadyLook } from './looks.ts';
 import { lasting, since } from './words.ts';
 
-export type What = 'evacuate' | 'failback';
-
 export type RefusalKind =
+  | 'clock_off'
   | 'hold_down'
   | 'drain_under_way'
   | 'target_not_ready'
@@ -38,7 +37,6 @@ export type Plan =
   | { readonly kind: 'already'; readonly why: string }
   | {
       readonly kind: 'leave';
-      readonly what: What;
       readonly from: string;
       readonly to: string;
       /** False when the region that is left does not answer at all: nothing is there to drain. */
@@ -52,9 +50,13 @@ export type Leaving = Extract<Plan, { kind: 'leave' }>;
 /** A drain older than this was left behind by a run that was killed; whoever runs again takes it over. */
 export const DRAIN_ABANDONED_MS = 4 * DRAIN_MS;
 
-/** Looks at the target before it is trusted, and how far apart: `/ready` shares an answer for 2 s (DESIGN §1). */
-export const LOOKS_BEFORE: Readonly<Record<What, number>> = { evacuate: 2, failback: 3 };
+/** Looks at the target before it is trusted, more of them at the primary, which was left for a reason. */
+export const LOOKS_BEFORE: Readonly<Record<'primary' | 'standby', number>> = { standby: 2, primary: 3 };
+/** How far apart: `/ready` shares an answer for 2 s (DESIGN §1). */
 export const LOOKS_APART_MS = 3_000;
+
+/** The minute of the alarm in which the move fell, the next one, and what Route 53 and a TTL take. */
+const DNS_FOLLOWS_MS_MAX = 170_000;
 
 export function activeIn({ routing, primary }: Pick<Facts, 'routing' | 'primary'>): string {
   return routing?.activeRegion ?? primary;
@@ -66,14 +68,7 @@ export function planEvacuation(region: string, looks: readonly Facts[]): Plan {
   const active = activeIn(facts);
   if (active !== region)
     return { kind: 'already', why: `${region} is not active: ${active} is${moved(facts)}` };
-  return {
-    kind: 'leave',
-    what: 'evacuate',
-    from: region,
-    to: region === facts.primary ? facts.standby : facts.primary,
-    drains: looks.some(({ health }) => health[region]?.outcome !== 'silent'),
-    refusals: refusalsOf('evacuate', looks),
-  };
+  return leavingOf(looks);
 }
 
 export function planFailback(looks: readonly Facts[]): Plan {
@@ -87,13 +82,20 @@ export function planFailback(looks: readonly Facts[]): Plan {
       why: `${primary}, the primary, is active${moved(facts)}${leaving ? `, and being left for ${leaving.to}` : ''}`,
     };
   }
+  return leavingOf(looks);
+}
+
+/** The way to the primary is one, whichever command takes it: what was left has to have caught up. */
+function leavingOf(looks: readonly Facts[]): Leaving {
+  const facts = latest(looks);
+  const from = activeIn(facts);
+  const to = from === facts.primary ? facts.standby : facts.primary;
   return {
     kind: 'leave',
-    what: 'failback',
-    from: active,
-    to: primary,
-    drains: true,
-    refusals: refusalsOf('failback', looks),
+    from,
+    to,
+    drains: looks.some(({ health }) => health[from]?.outcome !== 'silent'),
+    refusals: [...onlyAtFirst(facts), ...notReady(to, looks), ...notCaughtUp(to, facts)],
   };
 }
 
@@ -108,26 +110,14 @@ export function reasonOfMove({ changes, reason }: RoutingState): string {
   return (changes.find(({ what }) => what === 'move')?.reason ?? reason) || 'no reason given';
 }
 
-function refusalsOf(what: What, looks: readonly Facts[]): readonly Refusal[] {
-  const facts = latest(looks);
-  return [
-    ...onlyAtFirst(facts),
-    ...notReady(targetOf(facts), looks),
-    ...(what === 'failback' ? notCaughtUp(facts) : []),
-  ];
-}
-
 /** What must stay true until the very move. */
-export function standingRefusals(what: What, to: string, facts: Facts): readonly Refusal[] {
-  return [...notReady(to, [facts]), ...(what === 'failback' ? notCaughtUp(facts) : [])];
+export function standingRefusals(to: string, facts: Facts): readonly Refusal[] {
+  return [...notReady(to, [facts]), ...notCaughtUp(to, facts)];
 }
 
-function targetOf(facts: Facts): string {
-  return activeIn(facts) === facts.primary ? facts.standby : facts.primary;
-}
-
-function onlyAtFirst({ routing, at }: Facts): readonly Refusal[] {
-  const refusals: Refusal[] = [];
+function onlyAtFirst(facts: Facts): readonly Refusal[] {
+  const { routing, at } = facts;
+  const refusals: Refusal[] = clockOff(facts);
   const movedMs = at - (routing?.since ?? 0);
   if (routing !== undefined && routing.since > 0 && movedMs < HOLD_DOWN_MS)
     refusals.push({
@@ -143,6 +133,25 @@ function onlyAtFirst({ routing, at }: Facts): readonly Refusal[] {
   return refusals;
 }
 
+/**
+ * Times in the routing state are this machine's: an epoch far ahead of everybody's time would stay there for good, and a
+ * hold-down would seem to be over. Three regions beat every few seconds, so one fresh beat vouches for the clock; where
+ * none was ever seen nothing speaks against it.
+ */
+function clockOff({ replicas, at }: Facts): Refusal[] {
+  const beats = replicas.flatMap(({ answer }) => answer?.beats ?? []);
+  const offs = beats.map((beat) => at - beat.at).toSorted((a, b) => Math.abs(a) - Math.abs(b));
+  const [least] = offs;
+  if (least === undefined || Math.abs(least) <= HEARTBEAT_AGE_MS_MAX) return [];
+  const off = `${lasting(Math.abs(least))} ${least > 0 ? 'behind' : 'ahead of'} the clock here`;
+  return [
+    {
+      kind: 'clock_off',
+      why: `the heartbeats of all regions are at least ${off}, expected at most ${lasting(HEARTBEAT_AGE_MS_MAX)}: set the clock of this machine; if it is right, no observer runs anywhere`,
+    },
+  ];
+}
+
 function notReady(region: string, looks: readonly Facts[]): readonly Refusal[] {
   const seen = looks.map(({ ready }) => ready[region]);
   const bad = seen.findLast((look) => look?.outcome !== 'ready');
@@ -155,9 +164,10 @@ function whyNot(look: ReadyLook | undefined): string {
   return look.outcome === 'not_asked' ? `${look.why}; name it with --url` : `/ready ${look.why}`;
 }
 
-/** Replication: every replica gives the same state, and the primary's feed is complete (PROTOCOL 6.2). */
-function notCaughtUp(facts: Facts): readonly Refusal[] {
-  const { replicas, routing, primary, at } = facts;
+/** Replication: every replica gives the same state, and the primary's feed is complete (PROTOCOL 6.2). Asked of the
+ * primary only: a standby is gone to in haste. */
+function notCaughtUp(to: string, { replicas, routing, primary, at }: Facts): readonly Refusal[] {
+  if (to !== primary) return [];
   const refusals: Refusal[] = [];
   for (const { region, answer, why } of replicas) {
     if (!answer)
@@ -248,6 +258,17 @@ export function findingsAfter(to: string, epoch: number, facts: Facts): readonly
   if (dns.region !== undefined)
     findings.push({ what: 'dns', ok: dns.region === to, why: `DNS leads to ${dns.region}` });
   return findings;
+}
+
+/**
+ * Whether DNS keeps clients away from the primary that `to` is, `afterMs` after the move: for good where the standby's
+ * replica says nothing, since its observer then cannot say that the evacuation is over; else when it takes too long.
+ */
+export function isHeldInDns(to: string, afterMs: number, facts: Facts): boolean {
+  const { primary, standby, dns, replicas } = facts;
+  if (to !== primary || dns.region === undefined || dns.region === to) return false;
+  const hears = replicas.some(({ region, answer }) => region === standby && answer !== undefined);
+  return !hears || afterMs >= DNS_FOLLOWS_MS_MAX;
 }
 
 /** Who changed the state last, in words. */

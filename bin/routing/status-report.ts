@@ -57,7 +57,8 @@ async function dnsStatus({
       notAsked: {},
     };
   }
-  const checks = "what Route 53's health checks say stands in its console and in their alarms in us-east-1";
+  const checks =
+    'Route 53 is to be asked itself: aws route53 get-health-check-status (docs/OPERATING.md#status)';
   const { region, ttlS = 0, why } = await lookAtDns(dns);
   return dns.kind === 'name' && region !== undefined
     ? { active: { name: dns.name, region, ttlS }, healthChecks: [], notAsked: { healthChecks: checks } }

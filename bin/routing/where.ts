@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defineConfig, type Role, regionalName, regionOf, rolesOf } from '../../config/config.ts';
 import { STAGES } from '../../config/stages.ts';
-import { originName, tableName } from '../../lib/names.ts';
+import { evacuatedAlarmName, originName, tableName } from '../../lib/names.ts';
 import { PATHS } from '../../protocol/messages.ts';
 
 export interface Where {
@@ -44,6 +44,8 @@ export type DnsAddress =
       readonly ttlS: number;
       /** Region by the name the failover name is an alias of. */
       readonly origins: ReadonlyMap<string, string>;
+      /** The alarm whose health check keeps an evacuated primary out of DNS. */
+      readonly evacuatedAlarm: string;
     }
   | { readonly kind: 'none'; readonly why: string };
 
@@ -123,6 +125,7 @@ function stageAt({
           name: named.name,
           ttlS: dns.ttlMs / 1_000,
           origins: new Map(serving.map((region) => [originName(named.name, region), region])),
+          evacuatedAlarm: evacuatedAlarmName(stage),
         }
       : {
           kind: 'none',

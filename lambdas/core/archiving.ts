@@ -41,6 +41,23 @@ export function archivableOf(image: StreamedImage | undefined): Archivable | und
   return { record, commitVersion, entries: outboxEntries({ sequence, outbox }) };
 }
 
+/**
+ * The end of a record's trail that a change brought here without its entries: where replicas follow each other, another
+ * region may have written and trimmed them before this one saw either. Undefined when the outbox holds entries, which
+ * lead on to those before, or when the trail already ended there.
+ */
+export function unseenHeadOf(
+  before: StreamedImage | undefined,
+  after: StreamedImage | undefined,
+): ChainLink | undefined {
+  const record = recordKeyOf(after?.[ATTRIBUTES.pk]?.S ?? '');
+  const hash = after?.[ATTRIBUTES.auditHead]?.S;
+  const sequence = Number(after?.[ATTRIBUTES.auditSequence]?.N);
+  if (!record || hash === undefined || !(sequence > 0)) return undefined;
+  const isSeen = (after?.[ATTRIBUTES.outbox]?.L ?? []).length > 0;
+  return isSeen || before?.[ATTRIBUTES.auditHead]?.S === hash ? undefined : { record, sequence, hash };
+}
+
 /** The entry before this one; undefined for a chain's first. */
 export function linkBefore({ record, sequence, previous }: AuditEntry): ChainLink | undefined {
   return sequence > 1 ? { record, sequence: sequence - 1, hash: previous } : undefined;

@@ -10,6 +10,8 @@ export interface PullCursor {
   readonly restoreEpoch: number;
   /** Unix ms, from before the first read of the pull that this cursor belongs to: its age counts from here. */
   readonly startedMs: number;
+  /** Unix ms until when the feed was known to be complete, where that was less: a checkpoint stays behind it. */
+  readonly completeMs?: number;
   /** Everything up to this feed position was returned, in every shard (PROTOCOL 6.3). */
   readonly checkpoint: string;
   readonly resync: boolean;
@@ -41,6 +43,8 @@ const pullSchema = v.tuple([
   text,
   v.boolean(),
   v.nullable(v.pipe(v.array(v.nullable(text)), v.length(FEED_SHARDS))),
+  // Behind the others, and only where it says something: code that does not know it reads the rest.
+  v.optional(wholeNumber),
 ]);
 const listSchema = v.tuple([
   v.literal('list1'),
@@ -60,16 +64,25 @@ const conflictsSchema = v.tuple([
 ]);
 
 export function encodePullCursor(cursor: PullCursor): string {
-  const { tenant, restoreEpoch, startedMs, checkpoint, resync, positions = null } = cursor;
-  return encode(['pull1', tenant, restoreEpoch, startedMs, checkpoint, resync, positions]);
+  const { tenant, restoreEpoch, startedMs, completeMs, checkpoint, resync, positions = null } = cursor;
+  const known = ['pull1', tenant, restoreEpoch, startedMs, checkpoint, resync, positions];
+  return encode(completeMs === undefined ? known : [...known, completeMs]);
 }
 
 /** Undefined when `cursor` is none of ours. */
 export function decodePullCursor(cursor: string): PullCursor | undefined {
   const parsed = v.safeParse(pullSchema, decode(cursor));
   if (!parsed.success) return undefined;
-  const [, tenant, restoreEpoch, startedMs, checkpoint, resync, positions] = parsed.output;
-  return { tenant, restoreEpoch, startedMs, checkpoint, resync, ...(positions ? { positions } : {}) };
+  const [, tenant, restoreEpoch, startedMs, checkpoint, resync, positions, completeMs] = parsed.output;
+  return {
+    tenant,
+    restoreEpoch,
+    startedMs,
+    checkpoint,
+    resync,
+    ...(positions && { positions }),
+    ...(completeMs !== undefined && { completeMs }),
+  };
 }
 
 export function encodeListCursor({ tenant, collection, shard, after }: ListCursor): string {

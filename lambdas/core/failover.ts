@@ -7,8 +7,8 @@ import { activeRegionOf, epochOf } from './routing.ts';
 /** Of a probe of a serving region. */
 export type ProbeOutcome =
   | { readonly kind: 'ready' }
-  /** Any other answer, or none in time. */
-  | { readonly kind: 'not_ready'; readonly why: string }
+  /** Any other answer, or none in time. `answered`: HTTP came back, so that whoever asked is not cut off. */
+  | { readonly kind: 'not_ready'; readonly why: string; readonly answered: boolean }
   /** Not even reached, however often that was tried: refused, reset, no such name. */
   | { readonly kind: 'unreachable'; readonly why: string };
 
@@ -24,7 +24,7 @@ export interface Look {
   readonly outcomes: Readonly<Record<string, ProbeOutcome>>;
   readonly routing: RoutingState | undefined;
   readonly primaryRegion: string;
-  /** Asked for when the active region was not ready. Without it there is no vote. */
+  /** Asked for where {@link needsControl}. Without it there is no vote then. */
   readonly control?: Control | undefined;
   readonly probeIntervalMs: number;
   /** In a row, that make a vote. */
@@ -38,9 +38,16 @@ const VOTES_MIN = 2;
 /** A drain that takes so long was left by whoever began it, and what must run once runs nowhere. */
 const DRAIN_MS_MAX = 10 * DRAIN_MS;
 
+/** Whether what came of a look leaves open which of the two is cut off, the region or whoever looked. */
+export function needsControl(outcome: ProbeOutcome | undefined): boolean {
+  if (outcome === undefined || outcome.kind === 'ready') return false;
+  return outcome.kind === 'unreachable' || !outcome.answered;
+}
+
 /**
- * What the observer reports after a look. A second look in one slot, or one that comes late, counts nothing: what stands
- * is the answer, to which it adds at most that it abstains.
+ * What the observer reports after a look. A second look of one `slotMs`, or one that comes late, counts nothing: what
+ * stands is the answer, to which it adds at most that it abstains. A look of a moment later in the same slot
+ * ({@link isCalled}) takes its place, and may vote, but makes no row longer.
  */
 export function look(standing: ObserverReport | undefined, it: Look): ObserverReport {
   const { observer, slotMs, nowMs, outcomes, routing, probeFailures } = it;
@@ -73,7 +80,7 @@ function whyAbstained(
   outcome: ProbeOutcome | undefined,
   control: Control | undefined,
 ): string | undefined {
-  if (!outcome || outcome.kind === 'ready' || control?.reachable) return undefined;
+  if (!needsControl(outcome) || control?.reachable) return undefined;
   return `${active} is not ready, but neither is anything else reached: ${control?.why ?? 'nothing else was tried'}`;
 }
 
@@ -86,9 +93,10 @@ function watchedAfter(
   const before = previous?.watched[region];
   if (outcome.kind === 'ready')
     return { failures: 0, since: before?.failures === 0 ? before.since : nowMs, why: 'ready' };
-  const goesOn = before && before.failures > 0 && previous?.slotMs === slotMs - probeIntervalMs;
-  return goesOn
-    ? { failures: before.failures + 1, since: before.since, why: outcome.why }
+  const slotOf = (ms: number) => Math.floor(ms / probeIntervalMs);
+  const slotsOn = previous ? slotOf(slotMs) - slotOf(previous.slotMs) : Number.POSITIVE_INFINITY;
+  return before && before.failures > 0 && slotsOn <= 1
+    ? { failures: before.failures + slotsOn, since: before.since, why: outcome.why }
     : { failures: 1, since: nowMs, why: outcome.why };
 }
 
@@ -127,23 +135,39 @@ export function decide(scene: Scene): Decision {
   const { own, observers, outcomes, routing, regions, nowMs } = scene;
   const active = activeRegionOf(routing, regions.primary);
   if (own.abstains !== undefined) return { act: 'page', why: `no vote: ${own.abstains}` };
+  const votes = countedVotes(scene);
+  const of = `${votes.length} of ${observers.length} observers would leave ${active}`;
+  const why = `${of}${votes.map((vote) => `; ${vote.observer}: ${vote.why}`).join('')}`;
+  // Nobody leaves what it finds ready now on what others saw before: they look again before their votes are too old.
+  const isReadyNow = outcomes[active]?.kind === 'ready';
+  if (votes.length >= VOTES_MIN && !isReadyNow) return leave(scene, active, votes, why);
+
   const draining = routing?.draining;
   if (draining && nowMs - draining.since > DRAIN_MS_MAX)
     return {
       act: 'page',
       why: `a drain from ${active} to ${draining.to} began at ${timeOf(draining.since)} and never ended: finish it or give it up`,
     };
+  if (isReadyNow) return { act: 'stay', why: `${active} is ready now. ${why}` };
+  if (votes.some(({ observer }) => observer === own.observer) && voicesIn(scene) < VOTES_MIN)
+    return {
+      act: 'page',
+      why: `no other observer has been heard for ${VOTE_AGE_MS_MAX} ms, and one alone moves nothing. ${why}`,
+    };
+  return { act: 'stay', why };
+}
 
-  const votes = countedVotes(scene);
-  const of = `${votes.length} of ${observers.length} observers would leave ${active}`;
-  const why = `${of}${votes.map((vote) => `; ${vote.observer}: ${vote.why}`).join('')}`;
-  if (votes.length < VOTES_MIN) return { act: 'stay', why };
+/** Enough observers would: a drain by an operator leads to the same place, and whoever began it may be gone. */
+function leave(
+  { outcomes, routing, regions, nowMs }: Scene,
+  active: string,
+  votes: readonly Vote[],
+  why: string,
+): Decision {
   const page = (because: string): Decision => ({ act: 'page', why: `${because}. ${why}` });
-
   const to = regions.standby;
   if (active !== regions.primary)
     return page(`${active} took over and only an operator moves the service from there`);
-  if (draining) return page(`an operator is moving the service to ${draining.to} already`);
   if (routing && nowMs - routing.since < HOLD_DOWN_MS)
     return page(
       `the service was moved to ${active} at ${timeOf(routing.since)}, less than ${HOLD_DOWN_MS} ms ago`,
@@ -173,9 +197,33 @@ export function countedVotes({
       vote?.observer === observer &&
       vote.against === active &&
       vote.epoch === epochOf(routing) &&
-      Math.abs(nowMs - vote.at) <= VOTE_AGE_MS_MAX;
+      isFresh(vote, nowMs);
     return counts ? [vote] : [];
   });
+}
+
+/** How many observers could vote: itself, and whoever reported lately and does not abstain. */
+function voicesIn({ own, reports, observers, nowMs }: Scene): number {
+  return observers.filter(
+    (observer) =>
+      observer === own.observer ||
+      reports.some((it) => it.observer === observer && it.abstains === undefined && isFresh(it, nowMs)),
+  ).length;
+}
+
+/**
+ * Whether another observer could not even reach the active region since this one last looked: then it looks at once,
+ * instead of in its next slot.
+ */
+export function isCalled(observer: string, scene: Parameters<typeof countedVotes>[0]): boolean {
+  const lookedAt = scene.reports.find((it) => it.observer === observer)?.at ?? Number.NEGATIVE_INFINITY;
+  return countedVotes(scene).some(
+    (vote) => vote.emergency && vote.observer !== observer && vote.at > lookedAt,
+  );
+}
+
+function isFresh({ at }: { readonly at: number }, nowMs: number): boolean {
+  return Math.abs(nowMs - at) <= VOTE_AGE_MS_MAX;
 }
 
 function timeOf(ms: number): string {

@@ -20,8 +20,9 @@ export interface ShardRead {
 
 /**
  * The pull that a cursor continues, or that starts without one. A cursor from before a restore starts from nothing,
- * as a resync. `expired`: too old, since tombstones it has not seen may be gone. `completeMs`: until when the feed is
- * known to be complete, if that is less than the delay a checkpoint allows for.
+ * as a resync. `expired`: issued too long ago, since tombstones it has not seen may be gone. `completeMs`: until when
+ * the feed is known to be complete, if that is less than the delay a checkpoint allows for. It holds the checkpoint and
+ * says nothing of a cursor's age: a region that is silent for long must not end pulling in the other.
  */
 export function beginPull(
   cursor: PullCursor | undefined,
@@ -37,12 +38,28 @@ export function beginPull(
     readonly completeMs?: number;
   },
 ): Pull | 'expired' {
-  const startedMs = Math.min(nowMs, completeMs);
+  const reach = reachOf(nowMs, completeMs);
   if (cursor && nowMs - cursor.startedMs > CURSOR_AGE_MS_MAX) return 'expired';
   if (!cursor || cursor.restoreEpoch !== restoreEpoch)
-    return { tenant, restoreEpoch, startedMs, checkpoint: START, resync: true, positions: all(START) };
-  if (cursor.positions) return { ...cursor, positions: cursor.positions };
-  return { ...cursor, startedMs, resync: false, positions: all(cursor.checkpoint) };
+    return { tenant, restoreEpoch, ...reach, checkpoint: START, resync: true, positions: all(START) };
+  if (cursor.positions) return { ...cursor, ...lesser(cursor, reach), positions: cursor.positions };
+  return { ...cursor, ...reach, resync: false, positions: all(cursor.checkpoint) };
+}
+
+/** How far what a pull returns is known to reach. */
+type Reach = Pick<PullCursor, 'startedMs' | 'completeMs'>;
+
+function reachOf(startedMs: number, completeMs: number): Reach {
+  return completeMs < startedMs ? { startedMs, completeMs } : { startedMs };
+}
+
+/** Pages of a pull may come from several regions: it reaches no further than the least of them. */
+function lesser(a: Reach, b: Reach): Reach {
+  return reachOf(Math.min(a.startedMs, b.startedMs), Math.min(completeOf(a), completeOf(b)));
+}
+
+function completeOf({ startedMs, completeMs = startedMs }: Reach): number {
+  return Math.min(startedMs, completeMs);
 }
 
 /** What to read for a page of `limit` rows: an equal share of every shard not yet at its end. */
@@ -77,11 +94,12 @@ export function isComplete({ positions }: Pull): boolean {
   return positions.every((position) => position === null);
 }
 
-/** The cursor to hand out. At the end of a pull all shards share one checkpoint: 120 s before the pull began. */
+/** The cursor to hand out. At the end of a pull all shards share one checkpoint: 120 s before the pull began, or before
+ * the feed was last known to be complete. */
 export function cursorOf(pull: Pull): PullCursor {
   if (!isComplete(pull)) return pull;
   const { tenant, restoreEpoch, startedMs } = pull;
-  const settled = positionAt(startedMs - FEED_SETTLE_MS);
+  const settled = positionAt(completeOf(pull) - FEED_SETTLE_MS);
   const checkpoint = [settled, pull.checkpoint].sort()[1] as string;
   return { tenant, restoreEpoch, startedMs, checkpoint, resync: false };
 }

@@ -51,6 +51,10 @@ export type Plan =
       readonly write: Reconciliation;
       /** Goes into the audit bucket first: what lost is too large for the outbox. */
       readonly payload: Extract<Content, { deleted: false }> | undefined;
+      /** The branch that the trail leaves: what stands in its outbox is archived first, since the write takes it away. */
+      readonly leaves: AuditState | undefined;
+      /** Whether one side is not what its hash says. */
+      readonly corrupt: boolean;
     }
   /** These are archived first; then plan with `emptied`. */
   | { readonly kind: 'outbox_full'; readonly trail: AuditState }
@@ -68,6 +72,9 @@ export interface PlanScene extends Scene {
 const LATE_MS = FEED_SETTLE_MS / 2;
 /** As many as can be delivered again at once; more would only cost a redundant entry. */
 const TAKEN_UP_MAX = 8;
+/** Sessions in one write, 15 bytes each in its expression, which has room for 4 KB:
+ * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html */
+const SESSIONS_AT_ONCE_MAX = 200;
 
 /**
  * Undefined for a change as it should be. `region`: whose replica made it. `restoreEpoch`: what is older than the last
@@ -81,7 +88,9 @@ export function concernOf(
   if (atMs < restoreEpoch || (after && msOf(after) < restoreEpoch)) return undefined;
   if (before && !after) return isSwept(before, atMs) ? undefined : { kind: 'left_out', before };
   if (before && after && !follows(after, before, region)) return { kind: 'left_out', before };
-  const isNew = after && after.commitVersion !== before?.commitVersion;
+  // Readers have a version that stood here before; and stamped again for being late, what one reconciler wrote would be
+  // late to the other, and so on for as long as replication is slow both ways.
+  const isNew = after && after.version !== before?.version;
   return isNew && atMs - msOf(after) > LATE_MS ? { kind: 'late', after } : undefined;
 }
 
@@ -103,7 +112,7 @@ export function planFor(
   scene: PlanScene,
 ): Plan {
   if (concern.kind === 'late')
-    return current?.commitVersion === concern.after.commitVersion
+    return current && isAsLate(current, concern.after, scene.region)
       ? planWrite(restated(key, current, current, scene))
       : { kind: 'nothing' };
   const { before } = concern;
@@ -111,8 +120,13 @@ export function planFor(
   return isTakenUp(before, current) ? { kind: 'nothing' } : unite(key, before, current, scene);
 }
 
-function planWrite(write: Reconciliation): Plan {
-  return { kind: 'write', write, payload: undefined };
+/** Whether nobody stamped it in this region since it came: what else came with that version may be as late. */
+function isAsLate(current: StoredRecord, after: StoredRecord, region: string): boolean {
+  return current.version === after.version && current.through?.get(region) === after.through?.get(region);
+}
+
+function planWrite(write: Reconciliation, corrupt = false): Plan {
+  return { kind: 'write', write, payload: undefined, leaves: undefined, corrupt };
 }
 
 /** Nothing took its place, so nothing lost. */
@@ -121,7 +135,7 @@ function putBack(key: RecordKey, before: StoredRecord, scene: PlanScene): Reconc
   return {
     ...restated(key, before, before, scene),
     over: undefined,
-    settled,
+    settled: latest(settled),
     audit,
     takenUp: [...takenUp, commitVersion].slice(-TAKEN_UP_MAX),
   };
@@ -157,20 +171,24 @@ function isTakenUp(
 
 function unite(key: RecordKey, before: StoredRecord, current: StoredRecord, scene: PlanScene): Plan {
   const order = compareVersions(before.version, current.version);
-  const [winner, loser] = order > 0 ? [before, current] : [current, before];
-  if (!isWhole(winner.content)) return { kind: 'corrupt' };
+  const whole = { before: isWhole(before.content), current: isWhole(current.content) };
+  // Damaged, what was dropped stays dropped; what stands there stays, and what lost to it is told all the same.
+  if (order > 0 && !whole.before) return { kind: 'corrupt' };
+  const corrupt = !whole.before || !whole.current;
+  const takesBefore = order > 0 || (order === 0 && whole.before && !whole.current);
   const { trail, left } = joined(before.audit, current.audit);
   const write = {
-    ...restated(key, winner, current, scene),
+    ...restated(key, takesBefore ? before : current, current, scene),
     settled: settledBeside(current, before),
     takenUp: [...(before.takenUp ?? []), ...(current.takenUp ?? []), before.commitVersion].slice(
       -TAKEN_UP_MAX,
     ),
     audit: trail,
   };
-  if (order === 0 && !left) return planWrite(write);
+  if (order === 0 && !left) return planWrite(write, corrupt);
   const begun = scene.emptied ? { ...trail, outbox: [] } : trail;
-  const lost: Content = order === 0 ? { deleted: true } : loser.content;
+  const damaged = order > 0 ? !whole.current : order < 0 && !whole.before;
+  const lost: Content = order === 0 || damaged ? { deleted: true } : (order > 0 ? current : before).content;
   const entry: AuditEntry = {
     record: key,
     sequence: trail.sequence + 1,
@@ -182,21 +200,22 @@ function unite(key: RecordKey, before: StoredRecord, current: StoredRecord, scen
     quorum: 'none',
     incoming: stateOf(current),
     stored: { ...stateOf(before), commitVersion: before.commitVersion },
-    ...(left && { merges: left }),
+    ...(left && { merges: { sequence: left.sequence, hash: left.head } }),
+    ...(damaged && { damaged }),
   };
   const recorded = append(entry, lost, begun);
   if (recorded.kind === 'outbox_full') return { kind: 'outbox_full', trail };
-  return { kind: 'write', write: { ...write, audit: recorded.audit }, payload: recorded.payload };
+  const { audit, payload } = recorded;
+  return { kind: 'write', write: { ...write, audit }, payload, leaves: left, corrupt };
 }
 
-/** The longer trail, and the end of the other one where that is not known to be on it. */
+/** The longer trail, and the other one where its end is not known to be on it. */
 function joined(
   before: AuditState,
   current: AuditState,
-): { readonly trail: AuditState; readonly left?: { readonly sequence: number; readonly hash: string } } {
+): { readonly trail: AuditState; readonly left?: AuditState } {
   const [trail, other] = before.sequence > current.sequence ? [before, current] : [current, before];
-  if (isOn(trail, other)) return { trail };
-  return { trail, left: { sequence: other.sequence, hash: other.head } };
+  return isOn(trail, other) ? { trail } : { trail, left: other };
 }
 
 function isOn(trail: AuditState, { sequence, head }: AuditState): boolean {
@@ -207,18 +226,23 @@ function isOn(trail: AuditState, { sequence, head }: AuditState): boolean {
     .some((entry) => entry?.sequence === sequence + 1 && entry.previous === head);
 }
 
-/** What `other` knows to be settled and `current` does not, the latest first as far as there is room: what is left out
- * may be judged once more, against the same versions. */
+/** What `other` knows to be settled and `current` does not, the latest first as far as there is room in the item and in
+ * the write: what is left out may be judged once more, against the same versions. */
 function settledBeside(current: StoredRecord, other: StoredRecord): ReadonlyMap<string, Settled> {
   const higher = [...other.settled].filter(
     ([session, { sequence }]) => sequence > (current.settled.get(session)?.sequence ?? 0),
   );
   const known = higher.filter(([session]) => current.settled.has(session));
-  const added = higher
-    .filter(([session]) => !current.settled.has(session))
-    .sort(([, a], [, b]) => b.atMs - a.atMs)
-    .slice(0, Math.max(0, SETTLED_SESSIONS_MAX - current.settled.size));
-  return new Map([...known, ...added]);
+  const added = higher.filter(([session]) => !current.settled.has(session));
+  const room = Math.max(0, SETTLED_SESSIONS_MAX - current.settled.size);
+  return latest([...known, ...latest(added, room)]);
+}
+
+function latest(
+  settled: Iterable<readonly [string, Settled]>,
+  countMax = SESSIONS_AT_ONCE_MAX,
+): ReadonlyMap<string, Settled> {
+  return new Map([...settled].sort(([, a], [, b]) => b.atMs - a.atMs).slice(0, countMax));
 }
 
 /** Only a tombstone that is old enough is ever removed by us (PROTOCOL 7). */

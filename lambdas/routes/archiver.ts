@@ -13,6 +13,7 @@ import {
   parseEntry,
   RecentKeys,
   type StreamedImage,
+  unseenHeadOf,
 } from '../core/archiving.ts';
 import { enterJob } from '../fence.ts';
 import { copyPayload, createGapFiller } from '../gaps.ts';
@@ -27,6 +28,7 @@ export interface StreamEvent {
       readonly SequenceNumber?: string;
       /** Unix seconds. */
       readonly ApproximateCreationDateTime?: number;
+      readonly OldImage?: StreamedImage;
       readonly NewImage?: StreamedImage;
     };
   }[];
@@ -143,6 +145,10 @@ export function createArchiver(parts: ArchiverParts) {
     }
 
     await eachAtOnce(RECORDS_AT_ONCE, imagesByRecord(event), archiveRecord);
+    for (const { dynamodb } of event.Records) {
+      const head = unseenHeadOf(dynamodb?.OldImage, dynamodb?.NewImage);
+      if (head) gaps.suspect(head);
+    }
     await gaps.fill();
     telemetry.measure([
       { name: METRICS.auditArchived, value: archived },

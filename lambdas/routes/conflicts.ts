@@ -108,11 +108,8 @@ async function lostPayload(entry: AuditEntry, { audit }: VotingService): Promise
   return payload;
 }
 
-function conflictOf(
-  { sequence, previous, at, region, outcome, votes, quorum, incoming, stored, merges }: AuditEntry,
-  hash: string,
-  lost: string | undefined,
-): Conflict {
+function conflictOf(entry: AuditEntry, hash: string, lost: string | undefined): Conflict {
+  const { sequence, previous, at, region, outcome, votes, quorum, incoming, stored, merges, damaged } = entry;
   return {
     sequence,
     hash,
@@ -125,6 +122,7 @@ function conflictOf(
     incoming,
     ...(stored && { stored }),
     ...(merges && { merges }),
+    ...(damaged && { damaged }),
     ...(lost !== undefined && { lost: JSON.parse(lost) as Json }),
   };
 }

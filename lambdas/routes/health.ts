@@ -7,6 +7,7 @@ import { isEvacuated } from '../core/routing.ts';
 import type { HttpAnswer, Routes } from '../http.ts';
 import { READY_ROUTE } from '../http.ts';
 import type { Service } from '../service.ts';
+import { within } from '../within.ts';
 
 /** How old a copy may get before it is read again, and how long an answer waits for that. */
 const COPY_MS_MAX = 5_000;
@@ -39,7 +40,7 @@ export function healthRoutes({
 
   async function current(): Promise<RoutingState | undefined> {
     if (now() - readAt < COPY_MS_MAX) return routing;
-    await within(WAIT_MS_MAX, refresh()).catch((error) => {
+    await within(WAIT_MS_MAX, refresh(), 'no answer').catch((error) => {
       telemetry.error('the routing state cannot be read; the last known one counts', error);
       // Not tried again by every request.
       readAt = now();
@@ -76,11 +77,4 @@ export function healthRoutes({
       };
     },
   };
-}
-
-function within(ms: number, promise: Promise<void>): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
-    promise.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }

@@ -83,13 +83,15 @@ export function createObserver(parts: ObserverParts) {
       // a minute that begins a moment late leaves none out.
       const slotMs = watch ? slotOf(dueMs, watch.everyMs) : lookedAt;
       if (watch && slotMs > lookedAt) running.push(watch.look(slotMs));
+      else if (watch && offsetMs % HEARTBEAT_EVERY_MS === 0)
+        running.push(watch.heed(slotOf(dueMs, HEARTBEAT_EVERY_MS)));
       lookedAt = slotMs;
     }
     await Promise.all(running);
   };
 }
 
-/** Of a minute's beats and looks, in turn; checks fall on beats. */
+/** Of a minute's beats and looks, in turn; checks fall on beats, and so does asking whether to look at once. */
 function dueOffsets(watch: Watch | undefined): readonly number[] {
   const offsets = [HEARTBEAT_EVERY_MS, ...(watch ? [watch.everyMs] : [])].flatMap((everyMs) =>
     Array.from({ length: MINUTE_MS / everyMs }, (_, n) => n * everyMs),

@@ -109,7 +109,7 @@ function changesIn(event: ChangeEvent, { telemetry, now }: ReconcilerParts): rea
 
 /** Returns whether something was written. */
 async function reconcile(change: Change, concern: Concern, parts: ReconcilerParts): Promise<boolean> {
-  const { store, commits, place, telemetry, now, random, wait } = parts;
+  const { store, commits, place, now, random, wait } = parts;
   const { key, before } = change;
   let current: StoredRecord | undefined = change.after;
   let emptied = false;
@@ -122,8 +122,7 @@ async function reconcile(change: Change, concern: Concern, parts: ReconcilerPart
       case 'nothing':
         return false;
       case 'corrupt':
-        telemetry.measure([{ name: METRICS.dataCorruption, value: 1 }]);
-        telemetry.warn('a record that was dropped is not whole: it stays dropped', { record: recordPk(key) });
+        countCorruption(key, 'a record that was dropped is not whole: it stays dropped', parts);
         return false;
       case 'outbox_full':
         await archiveAll(key, plan.trail, parts);
@@ -131,9 +130,13 @@ async function reconcile(change: Change, concern: Concern, parts: ReconcilerPart
         break;
       case 'write': {
         if (plan.payload) await parts.audit.putPayload(key.tenant, plan.payload.sha256, plan.payload.payload);
+        if (plan.leaves) await archiveAll(key, plan.leaves, parts);
         try {
           const outcome = await store.reconcile(plan.write);
-          if (outcome.written) return true;
+          if (outcome.written) {
+            if (plan.corrupt) countCorruption(key, 'one side of a record is not whole', parts);
+            return true;
+          }
           current = outcome.stored;
           emptied = false;
         } catch (error) {
@@ -144,6 +147,11 @@ async function reconcile(change: Change, concern: Concern, parts: ReconcilerPart
     }
   }
   throw new Error(`${ATTEMPTS_MAX} attempts were not enough`);
+}
+
+function countCorruption(key: Change['key'], what: string, { telemetry }: ReconcilerParts): void {
+  telemetry.measure([{ name: METRICS.dataCorruption, value: 1 }]);
+  telemetry.warn(what, { record: recordPk(key) });
 }
 
 async function archiveAll(key: Change['key'], trail: AuditState, { audit }: ReconcilerParts): Promise<void> {

@@ -54,6 +54,9 @@ interface Route {
 export const ROUTES: readonly Route[] = [
   { method: 'GET', path: PATHS.health, to: 'health', open: true },
   { method: 'GET', path: PATHS.ready, to: 'ready', open: true },
+  { method: 'GET', path: PATHS.readyRecords, to: 'records', open: true },
+  { method: 'GET', path: PATHS.readyPush, to: 'push', open: true },
+  { method: 'GET', path: PATHS.readyPull, to: 'pull', open: true },
   { method: 'GET', path: PATHS.description, to: 'describe', open: true },
   { method: 'GET', path: PATHS.records, to: 'records' },
   { method: 'GET', path: PATHS.record, to: 'records' },

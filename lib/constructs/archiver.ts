@@ -1,6 +1,6 @@
 // The archiver of a Region: reads its own replica's stream into its own audit bucket and its own journal, so that no
 // Region's depends on another's (PROTOCOL 4.3, DESIGN §6). Where two replicas follow each other the reconciler stands in
-// its place, which does the same first: a global table's stream should have one reader (ADR 0014).
+// its place, which does the same first: a global table's stream should have one reader (ADR 0015).
 // https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 import { Duration, type RemovalPolicy, Stack } from 'aws-cdk-lib';
 import {
@@ -21,6 +21,7 @@ import { METRICS, METRICS_NAMESPACE, type MetricName, SERVICES } from '../../pro
 import { journalAlarmName } from '../names.ts';
 import { LiveAlias } from './live-alias.ts';
 import { onCallTopic } from './on-call-topics.ts';
+import { ReconcilerAlarms } from './reconciler-alarms.ts';
 import { ReplicaStream } from './replica-stream.ts';
 import { ServiceFunction } from './service-function.ts';
 
@@ -65,12 +66,14 @@ export class Archiver extends Construct {
       // Every change is the journal's, the Region's own control items too: their beat shows that nothing is missing.
       // What failed is delivered again with what came behind it in its shard, and again until the stream drops it after
       // its 24 h: neither attempts nor age are limited. Hence no destination for failures either: what expires here stands
-      // in another Region's audit bucket and journal, or still in the outbox (ADR 0012, 0014).
+      // in another Region's audit bucket and journal, or still in the outbox (ADR 0012, 0015).
       // https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html
       reportBatchItemFailures: true,
       bisectBatchOnError: true,
     });
     this.alarms(config);
+    if (!strong)
+      new ReconcilerAlarms(this, 'Alarms', { stage: config.stage, functionName: reader.functionName });
   }
 
   /** One Region's journal is one copy of three: a warning. */

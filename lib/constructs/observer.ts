@@ -1,12 +1,12 @@
-// A Region's observer: what it watches, from the configuration, and the alarm by which it wakes somebody when it knows
-// that nobody may move (DESIGN §4). Every name here is known before its Region exists, so that no stack waits for another.
+// A Region's observer: what it watches, from the configuration, and the alarms by which somebody wakes: when it knows that
+// nobody may move, and when it says nothing any more (DESIGN §4). Every name here is known before its Region exists, so that no stack waits for another.
 import { Duration, Stack } from 'aws-cdk-lib';
 import { Alarm, ComparisonOperator, Metric, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import type { Construct } from 'constructs';
 import { type Config, regionalName, regionsOf } from '../../config/config.ts';
 import { METRICS, METRICS_NAMESPACE, type MetricName, SERVICES } from '../../protocol/metrics.ts';
-import { failoverPageAlarmName } from '../names.ts';
+import { failoverPageAlarmName, observerSilentAlarmName } from '../names.ts';
 import { onCallTopic } from './on-call-topics.ts';
 import { ScheduledFunction, type ScheduledFunctionProps } from './scheduled-function.ts';
 
@@ -39,7 +39,9 @@ export class Observer extends ScheduledFunction {
       // Without a domain no Region knows by which name another is reached: observers beat, but never vote.
       environment: domain ? { OBSERVED: JSON.stringify(observed(Stack.of(scope), config, domain)) } : {},
     });
-    if (domain) this.page(config);
+    if (!domain) return;
+    this.page(config);
+    this.silence(config);
   }
 
   private page({ stage }: Config): void {
@@ -53,10 +55,30 @@ export class Observer extends ScheduledFunction {
       comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
       evaluationPeriods: 1,
       datapointsToAlarm: 1,
-      // An observer that is gone has seen nothing, and cannot take back what it said: the other two go on.
+      // An observer that is gone has seen nothing, and cannot take back what it said: the alarm below says that it is gone.
       treatMissingData: TreatMissingData.NOT_BREACHING,
     });
     alarm.addAlarmAction(new SnsAction(onCallTopic(this, 'Incidents', { stage, severity: 'incident' })));
+  }
+
+  /** One voter less is no outage, but with two less nobody moves the service, and who does not look wakes nobody. */
+  private silence({ stage }: Config): void {
+    const alarm = new Alarm(this, 'Silence', {
+      alarmName: observerSilentAlarmName(stage),
+      alarmDescription:
+        "This Region's observer does not look at the serving Regions any more, and has no vote. " +
+        'Runbook: docs/OPERATING.md#lost-quorum',
+      metric: observerMetric(METRICS.healthChecks, { stage, region: Stack.of(this).region }),
+      threshold: 1,
+      comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD,
+      evaluationPeriods: 1,
+      datapointsToAlarm: 1,
+      // Silence is what it is about. CloudWatch looks some minutes further back before it takes one as missing, so that a
+      // single call that was lost wakes nobody:
+      // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+      treatMissingData: TreatMissingData.BREACHING,
+    });
+    alarm.addAlarmAction(new SnsAction(onCallTopic(this, 'Critical', { stage, severity: 'critical' })));
   }
 }
 

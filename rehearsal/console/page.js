@@ -11,6 +11,7 @@ const TONES = {
   isolated: 'bad',
   partitioned: 'bad',
   gray: 'bad',
+  hollow: 'bad',
   out: 'bad',
   dead: 'bad',
 };
@@ -22,6 +23,7 @@ const FAULTS = {
   isolate: 'It runs, but nothing passes between it and anyone',
   partition: 'Clients reach it, but nothing passes between it and the other regions',
   gray: 'Its health answers, and all other work fails',
+  hollow: 'Its health and its readiness answer, and all other work fails',
   revive: 'Ends what was done to it',
 };
 const COLORS = { primary: 'var(--primary)', standby: 'var(--standby)', quorum: 'var(--quorum)' };
@@ -36,7 +38,7 @@ function sensible({ condition, endpoint }, fault) {
   if (condition === 'starting') return false;
   if (fault === 'revive') return condition !== 'running';
   if (fault === 'kill' || fault === 'outage') return condition !== 'dead' && condition !== 'out';
-  return condition === 'running' && (fault !== 'gray' || endpoint !== undefined);
+  return condition === 'running' && ((fault !== 'gray' && fault !== 'hollow') || endpoint !== undefined);
 }
 
 function drawRegions() {

@@ -1,13 +1,13 @@
 // The rehearsal as the system that is drilled: one after the other, each with nothing done to it yet.
 import { rm } from 'node:fs/promises';
-import { jobKey, ROUTING_KEY } from '../../protocol/items.ts';
+import { ROUTING_KEY } from '../../protocol/items.ts';
 import { routingStateOf, type StoredItem } from '../../protocol/routing-items.ts';
 import { assemblyOf } from '../assembly/synthesis.ts';
 import { credentialsOf, OPERATOR } from '../aws/credentials.ts';
 import type { LinkConditions } from '../supervisor/link.ts';
 import { type Rehearsal, startRehearsal } from '../supervisor/rehearsal.ts';
 import { operatorOf } from './operator.ts';
-import { DrillError, type JobRecord, type SyncedSystem, type TableAccess } from './system.ts';
+import { DrillError, type SyncedSystem, type TableAccess } from './system.ts';
 import { TableCalls } from './table-calls.ts';
 import { withoutObservers } from './unobserved.ts';
 
@@ -22,8 +22,6 @@ export interface RehearsalsOptions {
 /** Longer than any drill. */
 const TOKEN_TTL_S = 6 * 3_600;
 const TENANT = 'drill';
-/** Jobs that must run once, by the names they are recorded under. */
-const JOBS = ['sweep', 'trim'];
 
 export class Rehearsals {
   readonly #options: RehearsalsOptions;
@@ -94,29 +92,25 @@ function systemOf(
   const dns = options.dns && failoverName !== undefined ? { name: failoverName, resolver } : undefined;
   const usual = new Map<string, LinkConditions>();
   const page = `eden-field-${options.stage}-failover-page`;
-  const read = async ({ pk, sk }: { readonly pk: string; readonly sk: string }) => {
-    const Key = { pk: { S: pk }, sk: { S: sk } };
-    const { Item } = await calls.call<{ Item?: StoredItem }>('DynamoDB_20120810.GetItem', {
-      TableName: table.tableName,
-      Key,
-      ConsistentRead: true,
-    });
-    return Item;
-  };
   return {
     regions: regions.flatMap(({ region, role, endpoint }) =>
       role === 'quorum' || endpoint === undefined ? [] : [{ region, role, endpoint }],
     ),
     ...(dns ? { dns } : {}),
     token: (tenant = TENANT) => rehearsal.token({ tenant, ttlS: TOKEN_TTL_S }),
-    fault: (region, fault) => rehearsal.fault(region, fault),
-    async routing() {
-      const item = await read(ROUTING_KEY);
-      return item && routingStateOf(item);
+    fault: (region, fault, into) => rehearsal.fault(region, fault, into),
+    disableLatch(disabled) {
+      const check = rehearsal.state().healthChecks.find(({ kind }) => kind === 'alarm');
+      if (check === undefined) throw new DrillError('no health check follows an alarm');
+      rehearsal.disableHealthCheck(check.id, disabled);
     },
-    async jobs() {
-      const items = await Promise.all(JOBS.map(async (job) => [job, await read(jobKey(job))] as const));
-      return items.flatMap(([job, item]) => (item ? [jobRecordOf(job, item)] : []));
+    async routing() {
+      const { Item } = await calls.call<{ Item?: StoredItem }>('DynamoDB_20120810.GetItem', {
+        TableName: table.tableName,
+        Key: { pk: { S: ROUTING_KEY.pk }, sk: { S: ROUTING_KEY.sk } },
+        ConsistentRead: true,
+      });
+      return Item && routingStateOf(Item);
     },
     observers: regions.map(({ region }) => region),
     paging: () =>
@@ -135,8 +129,4 @@ function systemOf(
     table,
     broken: rehearsal.broken,
   };
-}
-
-function jobRecordOf(job: string, { epoch, region, at }: StoredItem): JobRecord {
-  return { job, epoch: Number(epoch?.N), region: String(region?.S), at: Number(at?.N) };
 }

@@ -10,19 +10,12 @@ export interface DrilledRegion {
   readonly endpoint: string;
 }
 
-/** `gray`: health answers, work fails. `outage`: all of it dies, links and its copy of the data included. */
-export type Broken = 'kill' | 'freeze' | 'partition' | 'gray' | 'outage';
+/** `gray`: health answers, work fails. `hollow`: readiness answers, too. `outage`: all of it dies, links and its copy of
+ * the data included. */
+export type Broken = 'kill' | 'freeze' | 'partition' | 'gray' | 'hollow' | 'outage';
 
 /** What an operator may order, beside looking. */
 export type OperatorCommand = 'evacuate' | 'failback';
-
-/** Under which routing epoch a job last began, where and when (Unix ms). */
-export interface JobRecord {
-  readonly job: string;
-  readonly epoch: number;
-  readonly region: string;
-  readonly at: number;
-}
 
 export interface DrilledSystem {
   readonly regions: readonly DrilledRegion[];
@@ -30,12 +23,13 @@ export interface DrilledSystem {
   readonly dns?: { readonly name: string; readonly resolver: string };
   /** @param tenant @default one that all drills share */
   token(tenant?: string): Promise<string>;
-  /** Resolves with the moment it was done, Unix ms; `revive` once the region serves again. */
-  fault(region: string, fault: Broken | 'revive'): Promise<number>;
+  /** Resolves with the moment it was done, Unix ms; `revive` once the region serves again, `into` a partition from the
+   * other regions where that is asked for. */
+  fault(region: string, fault: Broken | 'revive', into?: 'partition'): Promise<number>;
+  /** Disables the health check that keeps an evacuated primary out of DNS, or enables it again. */
+  disableLatch(disabled: boolean): void;
   /** As the table has it, read consistently where no drill breaks anything; undefined while nothing ever changed. */
   routing(): Promise<RoutingState | undefined>;
-  /** What is recorded of jobs that must run once; empty while none ever began. */
-  jobs(): Promise<readonly JobRecord[]>;
   /** Regions that have an observer. */
   readonly observers: readonly string[];
   /** Those of them whose observers wake somebody now, because nobody may move. */

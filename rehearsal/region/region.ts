@@ -94,9 +94,8 @@ async function run(options: RegionProcessOptions) {
   });
   await lambda.warm();
   const { apis } = apisOf(deployment, region);
-  const names = workingFunctionsOf(apis);
-  process.on('message', ({ gray }: ToRegionProcess) =>
-    lambda.fail(gray ? { names, error: INJECTED_ERROR } : undefined),
+  process.on('message', ({ gray, spared }: ToRegionProcess) =>
+    lambda.fail(gray ? { names: workingFunctionsOf(apis, spared), error: INJECTED_ERROR } : undefined),
   );
   const fronts = await Promise.all(
     apis.map((api) =>

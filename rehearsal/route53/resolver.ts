@@ -1,5 +1,5 @@
 // The name server people and programs can ask: DNS over HTTPS in its JSON form, plus what Route 53 itself would tell
-// about its health checks. Answers carry beside the address the local endpoint it stands for, since all of them are
+// about its health checks, and the one thing an operator changes about them. Answers carry beside the address the local endpoint it stands for, since all of them are
 // 127.0.0.1.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Route53 } from './route53.ts';
@@ -15,9 +15,60 @@ export interface ResolverOptions {
   readonly endpointOf: (region: string) => string | undefined;
 }
 
-/** Answers `GET /resolve?name=…&type=CNAME|A` and `GET /health-checks`; listening is the caller's. */
+const CHECK = /^\/health-checks\/([^/]+)$/;
+const BODY_BYTES_MAX = 1_024;
+
+/**
+ * Answers `GET /resolve?name=…&type=CNAME|A` and `GET /health-checks`, and takes `{"disabled": true|false}` by
+ * `PUT /health-checks/<id>`; listening is the caller's.
+ */
 export function createResolver(options: ResolverOptions): Server {
-  return createServer((request, response) => answer(options, request, response));
+  return createServer((request, response) => {
+    const [, id] = CHECK.exec(request.url ?? '') ?? [];
+    if (request.method !== 'PUT' || id === undefined) return answer(options, request, response);
+    change(options, decodeURIComponent(id), request).then(
+      ({ status, body }) => send(response, status, body),
+      (error: unknown) => send(response, 400, { error: String(error) }),
+    );
+  });
+}
+
+async function change(
+  { route53 }: ResolverOptions,
+  id: string,
+  request: IncomingMessage,
+): Promise<{ status: number; body: object }> {
+  const expected = 'expected content-type application/json and {"disabled": true} or {"disabled": false}';
+  const disabled = disabledIn(await textOf(request));
+  // Also what no form of another site's page can send.
+  if (request.headers['content-type'] !== 'application/json' || disabled === undefined)
+    return { status: 400, body: { error: expected } };
+  try {
+    route53.disable(id, disabled);
+  } catch (error) {
+    if (error instanceof RangeError) return { status: 404, body: { error: error.message } };
+    throw error;
+  }
+  return { status: 200, body: { healthCheck: route53.states.find((check) => check.id === id) } };
+}
+
+function disabledIn(text: string): boolean | undefined {
+  try {
+    const { disabled } = JSON.parse(text) as { disabled?: unknown };
+    return typeof disabled === 'boolean' ? disabled : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function textOf(request: IncomingMessage): Promise<string> {
+  let text = '';
+  for await (const chunk of request.setEncoding('utf8')) {
+    text += chunk;
+    if (text.length > BODY_BYTES_MAX)
+      throw new Error(`expected at most ${BODY_BYTES_MAX} characters, got more`);
+  }
+  return text;
 }
 
 function answer(options: ResolverOptions, request: IncomingMessage, response: ServerResponse): void {

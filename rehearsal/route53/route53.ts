@@ -69,6 +69,8 @@ interface Watched {
   readonly checkers: CheckerState[];
   healthy: boolean;
   why: string;
+  /** By an operator: it counts as healthy, whatever it would find. */
+  disabled: boolean;
   /** When which status began, oldest first; the last is the present one. */
   readonly history: { readonly at: number; readonly healthy: boolean }[];
 }
@@ -91,6 +93,7 @@ export class Route53 {
         checkers: definition.kind === 'endpoint' ? Array.from({ length: CHECKERS }, () => NEW_CHECKER) : [],
         healthy,
         why: 'not evaluated yet',
+        disabled: false,
         history: [{ at: this.#now(), healthy }],
       });
     }
@@ -151,6 +154,19 @@ export class Route53 {
     return { answers };
   }
 
+  /**
+   * As UpdateHealthCheck does: a check that is disabled is not made, and counts as healthy.
+   * https://docs.aws.amazon.com/Route53/latest/APIReference/API_UpdateHealthCheck.html
+   * @throws {RangeError} there is no such check
+   */
+  disable(id: string, disabled: boolean): void {
+    const watched = this.#watched.get(id);
+    if (!watched)
+      throw new RangeError(`a health check is one of ${[...this.#watched.keys()].join(', ')}, got "${id}"`);
+    watched.disabled = disabled;
+    this.evaluate();
+  }
+
   /** Checks over checks and alarms; called by itself, and by tests. */
   evaluate(): void {
     for (const watched of this.#watched.values()) {
@@ -204,8 +220,9 @@ export class Route53 {
 
   #settle(watched: Watched, { healthy, why }: { healthy: boolean; why: string }): void {
     const { inverted } = watched.definition;
-    const now = healthy !== inverted;
-    watched.why = inverted ? `${why}, inverted` : why;
+    const found = inverted ? `${why}, inverted` : why;
+    const now = watched.disabled || healthy !== inverted;
+    watched.why = watched.disabled ? `disabled, which counts as healthy; ${found}` : found;
     if (now === watched.healthy) return;
     watched.healthy = now;
     watched.history.push({ at: this.#now(), healthy: now });

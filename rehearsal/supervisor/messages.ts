@@ -72,6 +72,8 @@ export type ToAwsProcess =
 export interface ToRegionProcess {
   readonly type: 'gray';
   readonly gray: boolean;
+  /** @default 'health' */
+  readonly spared?: 'health' | 'health and ready';
 }
 
 export type FromAwsProcess =

@@ -35,7 +35,13 @@ export interface RegionRunnerOptions {
 
 /** Traffic older than this says nothing about now. */
 const TRAFFIC_AGE_MS_MAX = 2_500;
-const ANSWERING: ReadonlySet<RegionCondition> = new Set(['running', 'isolated', 'partitioned', 'gray']);
+const ANSWERING: ReadonlySet<RegionCondition> = new Set([
+  'running',
+  'isolated',
+  'partitioned',
+  'gray',
+  'hollow',
+]);
 /** Nothing of the region is left that something else could be done to. */
 const GONE: ReadonlySet<RegionCondition> = new Set(['dead', 'out']);
 
@@ -82,22 +88,23 @@ export class RegionRunner {
   }
 
   /**
-   * Does it; resolves with the moment it was done (Unix ms), for `revive` once the region runs again.
+   * Does it; resolves with the moment it was done (Unix ms), for `revive` once the region runs again. One that is revived
+   * `into` a partition has not reached another region for a moment.
    * @throws FaultRefused it makes no sense now
    */
-  async fault(fault: Fault): Promise<number> {
+  async fault(fault: Fault, into?: 'partition'): Promise<number> {
     const condition = this.#condition;
     if (condition === 'starting') return this.#refuse('is starting: wait until it runs');
     if (fault === 'revive') {
       if (condition === 'running') return this.#refuse('is running: there is nothing to revive');
-      return this.#revive(condition);
+      return this.#revive(condition, into);
     }
     if (GONE.has(condition)) return this.#refuse(`is ${condition}: revive it first`);
     if (fault === 'kill') return this.#kill();
     if (fault === 'outage') return this.#outage();
     if (condition !== 'running') return this.#refuse(`is ${condition} already: revive it first`);
     if (fault === 'freeze') return this.#freeze();
-    return fault === 'gray' ? this.#gray() : this.#cutOff(fault);
+    return fault === 'gray' || fault === 'hollow' ? this.#failWork(fault) : this.#cutOff(fault);
   }
 
   #kill(): number {
@@ -141,34 +148,41 @@ export class RegionRunner {
     return at;
   }
 
-  #gray(): number {
+  #failWork(fault: 'gray' | 'hollow'): number {
     if (this.plan.apiPhysicalId === undefined)
       return this.#refuse('serves nobody: it has no health that could answer while its work fails');
     const at = this.#options.now();
-    this.#child?.send({ type: 'gray', gray: true });
-    this.#enter('gray', 'its health answers, its work fails', at);
+    if (fault === 'gray') {
+      this.#child?.send({ type: 'gray', gray: true });
+      this.#enter('gray', 'its health answers, its work fails', at);
+    } else {
+      this.#child?.send({ type: 'gray', gray: true, spared: 'health and ready' });
+      this.#enter('hollow', 'its health and its readiness answer, its work fails', at);
+    }
     return at;
   }
 
-  async #revive(from: RegionCondition): Promise<number> {
+  async #revive(from: RegionCondition, into: 'partition' | undefined): Promise<number> {
     const { network, setReplica } = this.#options;
     const { region } = this.plan;
-    network.setCut(region, undefined);
+    network.setCut(region, into && 'regions');
+    const condition = into ? 'partitioned' : 'running';
+    const why = into ? 'revived, cut off from the other regions' : 'revived';
     setReplica(region, true);
     if (GONE.has(from)) {
       // At once, so that nobody orders anything else meanwhile.
       this.#enter('starting', 'revived');
       await this.#child?.end();
-      await this.#startProcess('revived');
+      await this.#startProcess(why, condition);
     } else {
-      if (from === 'gray') this.#child?.send({ type: 'gray', gray: false });
+      if (from === 'gray' || from === 'hollow') this.#child?.send({ type: 'gray', gray: false });
       this.#child?.signal('SIGCONT');
-      this.#enter('running', 'revived');
+      this.#enter(condition, why);
     }
     return this.#since;
   }
 
-  async #startProcess(why: string): Promise<void> {
+  async #startProcess(why: string, condition: RegionCondition = 'running'): Promise<void> {
     const { plan, processOptions, children, network } = this.#options;
     this.#life += 1;
     const life = this.#life;
@@ -189,7 +203,7 @@ export class RegionRunner {
       if (plan.apiPhysicalId !== undefined && !api)
         throw new Error(`region ${plan.region} serves no API ${plan.apiPhysicalId}`);
       network.retarget(plan.region, api?.port);
-      this.#enter('running', why);
+      this.#enter(condition, why);
     } catch (error) {
       this.#endProcess();
       this.#enter('dead', 'it did not start');

@@ -66,11 +66,14 @@ export interface Rehearsal {
   /** A token that the authorizers take. @default tenant demo, all scopes, an hour */
   token(options?: { tenant?: string; scopes?: readonly string[]; ttlS?: number }): Promise<string>;
   /**
-   * Resolves with the moment it was done, in Unix ms with fractions; `revive` once the region runs again.
+   * Resolves with the moment it was done, in Unix ms with fractions; `revive` once the region runs again, `into` a
+   * partition where that is asked for.
    * @throws RangeError there is no such region
    * @throws FaultRefused it makes no sense now, e.g. reviving a region that runs
    */
-  fault(region: string, fault: Fault): Promise<number>;
+  fault(region: string, fault: Fault, into?: 'partition'): Promise<number>;
+  /** Disables a health check, or enables it again, as an operator may in Route 53. @throws RangeError there is none */
+  disableHealthCheck(id: string, disabled: boolean): void;
   /** The way from a source outside to a region; undefined for a region that serves nobody. */
   link(source: Source, region: string): Link | undefined;
   /** Calls back with every event from now on, until the returned function is called. */
@@ -177,11 +180,11 @@ async function start(options: RehearsalOptions, cleanup: Cleanup, given?: AbortS
       timeline: timeline.events,
     };
   };
-  const fault = async (region: string, what: Fault): Promise<number> => {
+  const fault: Rehearsal['fault'] = async (region, what, into) => {
     const runner = runners.find(({ plan }) => plan.region === region);
     const known = runners.map(({ plan }) => plan.region).join(', ');
     if (!runner) throw new RangeError(`a region is one of ${known}, got "${region}"`);
-    return runner.fault(what);
+    return runner.fault(what, into);
   };
   const token: Rehearsal['token'] = ({ tenant = 'demo', ...rest } = {}) =>
     signToken(key, { issuer: auth.issuer, audience: auth.audience, tenant, ...rest });
@@ -210,6 +213,7 @@ async function start(options: RehearsalOptions, cleanup: Cleanup, given?: AbortS
     state,
     token,
     fault,
+    disableHealthCheck: (id, disabled) => dns.route53.disable(id, disabled),
     link: (source, region) => network.link(source, region),
     listen,
     stop() {

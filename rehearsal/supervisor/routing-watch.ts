@@ -12,7 +12,7 @@ import type { Timeline } from './timeline.ts';
 const LOOK_EVERY_MS = 1_000;
 const ANSWER_MS_MAX = 2_000;
 /** Regions whose copy of the table follows the others'. */
-const WELL: ReadonlySet<RegionState['condition']> = new Set(['running', 'gray']);
+const WELL: ReadonlySet<RegionState['condition']> = new Set(['running', 'gray', 'hollow']);
 
 export interface RoutingWatchOptions {
   readonly primary: string;

@@ -10,8 +10,18 @@ export type RegionRole = 'primary' | 'standby' | 'quorum';
  * data centre without power: the same, but nothing answers any more, neither to clients nor to other regions, so that
  * connections are not even refused. `freeze`: its processes stop, connections stay open and silent. `isolate`: it runs,
  * but nothing passes between it and anyone. `partition`: nothing passes between it and the other regions, and clients
- * reach it as before. `gray`: its health answers, and all other work fails. `revive`: ends all of these. */
-export const FAULTS = ['kill', 'outage', 'freeze', 'isolate', 'partition', 'gray', 'revive'] as const;
+ * reach it as before. `gray`: its health answers, and all other work fails. `hollow`: the same, but `/ready` answers too.
+ * `revive`: ends all of these. */
+export const FAULTS = [
+  'kill',
+  'outage',
+  'freeze',
+  'isolate',
+  'partition',
+  'gray',
+  'hollow',
+  'revive',
+] as const;
 export type Fault = (typeof FAULTS)[number];
 
 /** `dead` is also what a region shows whose process ended by itself; `out`, one that an outage took. */
@@ -22,6 +32,7 @@ export type RegionCondition =
   | 'isolated'
   | 'partitioned'
   | 'gray'
+  | 'hollow'
   | 'dead'
   | 'out';
 

@@ -220,10 +220,58 @@ test('chains of an earlier life are walked too, and one of them may be broken', 
   assert.equal(holds, true);
   assert.equal(
     lines[0],
-    'us-east-2  holds   acme/notes/n1: 6 entries; 1 more without a head, from before a sweep or a restore',
+    'us-east-2  holds   acme/notes/n1: 6 entries; 1 more whose end nothing names: from before a sweep or a restore, or a branch not left yet',
   );
   place.objects.delete(before[1]?.key ?? '');
   assert.match(await faultOf(place), new RegExp(`entry 2 \\(${before[1]?.hash}\\): there is no such entry`));
+});
+
+/** Of one first entry: West's trail leaves East's, which had left another before. Seven entries in all. */
+function forked() {
+  const root = trailOf(NOTE, 1);
+  const deepest = trailOf(NOTE, 2, { onto: root, salt: 700 });
+  const branch = trailOf(NOTE, 3, {
+    onto: root,
+    salt: 800,
+    merges: { 3: deepest.at(-1) ?? assert.fail() },
+    elsewhere: { 2: LARGE },
+  });
+  const trail = trailOf(NOTE, 4, { onto: root, merges: { 4: branch.at(-1) ?? assert.fail() } });
+  const own = new Place('us-gov-west-1').hold(trail);
+  const peer = new Place('us-gov-east-1').hold(branch, { item: false }).hold(deepest, { item: false });
+  peer.objects.set(LARGE_KEY, LARGE);
+  return { own, peer, deepest, branch };
+}
+
+test('a branch that was left is walked to its beginning, in the own bucket or in a peer of it', async () => {
+  const { own, peer, branch } = forked();
+  const { holds, lines } = await verified([own], { peers: [peer] });
+  assert.equal(holds, true, lines.join('\n'));
+  assert.equal(lines[0], 'us-gov-west-1  holds   acme/notes/n1: 7 entries; with 2 branches that were left');
+  assert.equal(lines[1], 'us-gov-west-1: 1 records, 7 entries, 1 payloads beside them, 0 broken');
+  for (const { key, text } of branch) own.objects.set(key, text);
+  const again = await verified([own], { peers: [peer] });
+  assert.deepEqual(again.lines, lines, 'it is no chain of an earlier life');
+});
+
+test('a branch that was left and is nowhere, or is not whole, is broken', async () => {
+  for (const at of [0, 1, 2, 3] as const) {
+    const { own, peer, branch, deepest } = forked();
+    const lost = [...branch.slice(1), ...deepest.slice(1)][at] ?? branch[1] ?? assert.fail();
+    const what = new RegExp(
+      `entry ${lost.entry.sequence} \\(${lost.hash}\\): there is no such entry, in no bucket`,
+    );
+    peer.objects.delete(lost.key);
+    assert.match(await faultOf(own, [peer]), what);
+    peer.objects.set(lost.key, `${lost.text} `);
+    assert.match(await faultOf(own, [peer]), /its content hashes to/);
+  }
+  const { own, peer } = forked();
+  assert.match(await faultOf(own), /entry 3 .* there is no such entry, in no bucket that answers/);
+  peer.objects.delete(LARGE_KEY);
+  assert.match(await faultOf(own, [peer]), /entry 2 .*the payload that lost is not there/);
+  peer.text = async () => assert.fail('it does not answer');
+  assert.match(await faultOf(own, [peer]), /entry 3 .* there is no such entry/);
 });
 
 test('an entry that is on its way is waited for; once something did not come, nothing else is', async () => {

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { gather } from '../../bin/routing/facts.ts';
+import { latchCommandsOf } from '../../bin/routing/latch.ts';
 import { dnsBy, lookAtDns, lookAtHealth, lookAtReady } from '../../bin/routing/looks.ts';
 import { reasonIn, servingRegionIn } from '../../bin/routing/operator.ts';
 import { statusOf } from '../../bin/routing/status-report.ts';
@@ -270,6 +271,26 @@ test('status tells of everything, and of what is silent', async () => {
   );
   assert.deepEqual(said.regions[0].ready, { outcome: 'ready', why: 'answers 200, ready' });
   assert.equal(said.regions[1].health.outcome, 'silent');
+});
+
+test('the latch in DNS is taken away by its check: by name on AWS, by id where it is rehearsed', async () => {
+  const prod = (await whereFrom({ stage: 'prod', state: stateFile })) ?? assert.fail();
+  const aws = await latchCommandsOf(prod.dns);
+  const id = `$(aws route53 list-health-checks --query "HealthChecks[?HealthCheckConfig.AlarmIdentifier.Name=='eden-field-prod-evacuated'].Id" --output text)`;
+  assert.equal(aws?.lift, `aws route53 update-health-check --health-check-id ${id} --disabled`);
+  assert.equal(aws?.restore, aws?.lift.replace('--disabled', '--no-disabled'));
+  const rehearsed = { kind: 'resolver', url, name: 'api.example.com' } as const;
+  assert.equal(await latchCommandsOf(rehearsed), undefined, 'none of its checks follows an alarm');
+  answers.set('/health-checks', { status: 200, body: { healthChecks: [{ id: 'a b', kind: 'alarm' }] } });
+  const here = await latchCommandsOf(rehearsed);
+  answers.set('/health-checks', { status: 200, body: { healthChecks: [] } });
+  assert.equal(
+    here?.lift,
+    `curl -X PUT -H 'content-type: application/json' -d '{"disabled":true}' ${url}/health-checks/a%20b`,
+  );
+  assert.match(here?.restore ?? '', /"disabled":false/);
+  assert.equal(await latchCommandsOf({ ...rehearsed, url: 'http://127.0.0.1:1' }), undefined);
+  assert.equal(await latchCommandsOf({ kind: 'none', why: 'no domain' }), undefined);
 });
 
 test('facts are gathered from everybody at once; the latest state counts', async () => {

@@ -3,77 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { giveUpDrain, leave, type Outcome } from '../../bin/routing/leave.ts';
-import { carriedOut, type Undertaking } from '../../bin/routing/operator.ts';
 import { type Leaving, planEvacuation, planFailback } from '../../bin/routing/plan.ts';
-import type { Written } from '../../bin/routing/table.ts';
 import { DRAIN_MS } from '../../protocol/limits.ts';
-import { nextRouting, type RoutingState } from '../../protocol/routing.ts';
-import { AT, failedOver, type Overrides, PRIMARY, STANDBY, seen } from './routing-facts.ts';
-
-interface World {
-  nowMs: number;
-  routing: RoutingState | undefined;
-  /** What every look sees beside the routing state, by how many ms have passed. */
-  readonly facts: (passedMs: number, routing: RoutingState | undefined) => Overrides;
-  /** Runs once when so many ms have passed. */
-  readonly events: Map<number, (world: World) => void>;
-  readonly said: string[];
-  readonly written: RoutingState[];
-  /** Answers to writes in place of the world's own, in order. */
-  readonly answers: (Written | 'lands, but nobody says so' | undefined)[];
-  readonly interruption: AbortController;
-}
-
-function worldOf(given: Partial<World> = {}): World {
-  return {
-    nowMs: AT,
-    routing: undefined,
-    facts: follows,
-    events: new Map(),
-    said: [],
-    written: [],
-    answers: [],
-    interruption: new AbortController(),
-    ...given,
-  };
-}
-
-/** Health and DNS do what the routing state says, at once. */
-function follows(_: number, routing: RoutingState | undefined): Overrides {
-  const active = routing?.activeRegion ?? PRIMARY;
-  return { dns: active, health: { [PRIMARY]: active === PRIMARY ? 'ok' : 'evacuated' } };
-}
-
-function portsOf(world: World) {
-  const pass = (ms: number) => {
-    world.nowMs += ms;
-    for (const [at, event] of world.events)
-      if (world.nowMs - AT >= at) {
-        world.events.delete(at);
-        event(world);
-      }
-  };
-  return {
-    now: () => world.nowMs,
-    sleep: async (ms: number) => pass(world.interruption.signal.aborted ? 0 : ms),
-    async observe() {
-      const { routing, nowMs } = world;
-      return seen({ at: nowMs, ...(routing && { routing }), ...world.facts(nowMs - AT, routing) });
-    },
-    async change(previous: RoutingState | undefined, next: RoutingState): Promise<Written> {
-      const answer = world.answers.shift();
-      if (answer && typeof answer !== 'string') return answer;
-      if (world.routing?.epoch !== previous?.epoch) return { kind: 'lost', current: world.routing };
-      world.routing = next;
-      world.written.push(next);
-      return answer ? { kind: 'failed', why: 'timed out' } : { kind: 'written', region: STANDBY };
-    },
-    say: ({ step, says }: { readonly step: string; readonly says: string }) => {
-      world.said.push(`${step}: ${says}`);
-    },
-    interrupted: world.interruption.signal,
-  };
-}
+import { AT, failedOver, type Overrides, PRIMARY, STANDBY } from './routing-facts.ts';
+import { another, follows, portsOf, type World, whats, worldOf } from './routing-world.ts';
 
 /** From the plan that a first look gives. */
 async function left(
@@ -91,15 +24,6 @@ async function left(
   const overridden = force ? plan.refusals : [];
   return leave(plan as Leaving, { reason: 'storm ahead', overridden, facts }, ports);
 }
-
-const whats = ({ written }: World) => written.map(({ changes }) => changes[0]?.what);
-/** By another operator, on whatever stands. */
-const another = (what: 'drain' | 'drain_given_up' | 'move') => (world: World) => {
-  const from = world.routing?.activeRegion ?? PRIMARY;
-  const to = from === PRIMARY ? STANDBY : PRIMARY;
-  const step = { what, from, to, by: 'operator', reason: 'mine', votes: [], forced: false } as const;
-  world.routing = nextRouting(world.routing, step, { nowMs: world.nowMs, restoreEpoch: 7 });
-};
 
 test('an evacuation drains for 30 s, moves, and is done when everything follows', async () => {
   const world = worldOf();
@@ -141,6 +65,47 @@ test('a failback drains, moves, and waits until the primary serves and DNS leads
   assert.deepEqual(whats(world), ['drain', 'move']);
   assert.ok(world.said.some((line) => line.includes('NOT YET DNS leads to us-west-2')));
   assert.ok(world.nowMs - AT >= 80_000);
+});
+
+for (const [what, gone, fromMs] of [
+  ['a standby that is cut off', [STANDBY], 0],
+  ['a standby that is not', [], 170_000],
+] as const)
+  test(`a failback from ${what} says how to take the latch in DNS away, once, and not to leave it so`, async () => {
+    let saidAt: number | undefined;
+    const world = worldOf({
+      routing: failedOver(),
+      facts: (_, routing) => {
+        saidAt ??= world.said.some((line) => line.includes('disable the check')) ? world.nowMs : undefined;
+        const dns = saidAt !== undefined && world.nowMs - saidAt >= 20_000 ? PRIMARY : STANDBY;
+        const active = routing?.activeRegion === PRIMARY;
+        return { dns, silent: gone, health: { [PRIMARY]: active ? 'ok' : 'evacuated' } };
+      },
+    });
+    const outcome = await left(world, 'failback', true);
+    assert.equal(outcome.ending, 'moved');
+    assert.match(outcome.why, /^us-east-2 is active and ready; if .* was disabled, .*: enable the check$/);
+    const told = world.said.filter((line) => line.includes('disable the check'));
+    assert.deepEqual(told.length, 1);
+    assert.match(
+      told[0] ?? '',
+      /observer of us-west-2 feeds holds DNS off us-east-2\. If us-west-2 is cut off/,
+    );
+    const afterMs = (saidAt ?? 0) - AT - DRAIN_MS;
+    assert.ok(afterMs >= fromMs && afterMs <= fromMs + 10_000, `said after ${afterMs} ms`);
+  });
+
+test('a latch that nobody takes away leaves the move as one that DNS does not follow, and says what to do', async () => {
+  const world = worldOf({
+    routing: failedOver(),
+    facts: (_, routing) => ({
+      dns: STANDBY,
+      health: { [PRIMARY]: routing?.activeRegion === PRIMARY ? 'ok' : 'evacuated' },
+    }),
+  });
+  const outcome = await left(world, 'failback');
+  assert.equal(outcome.ending, 'moved_but');
+  assert.match(outcome.why, /after 4 min: DNS leads to us-west-2; if the check of the alarm was disabled/);
 });
 
 const STOPS_BEING_TRUE: readonly (readonly [string, Overrides, RegExp])[] = [
@@ -327,64 +292,4 @@ test('a drain that a killed run left behind is taken over by the next run, or gi
   assert.equal((await giveUpDrain({ facts, reason: 'again' }, ports)).ending, 'lost');
   const now = await ports.observe();
   assert.match((await giveUpDrain({ facts: now, reason: 'again' }, ports)).why, /nothing drains/);
-});
-
-// What stands around it: looking before, refusing, and who is asked.
-
-const asked = { reason: 'storm ahead', force: false, giveUp: false, yes: true, json: false };
-const run = (world: World, what: 'evacuate' | 'failback', flags: Partial<typeof asked> = {}) => {
-  const undertaking: Undertaking = {
-    command: { what },
-    asked: { ...asked, ...flags },
-    where: { name: 'here' },
-    planOf: what === 'evacuate' ? (looks) => planEvacuation(PRIMARY, looks) : planFailback,
-  };
-  return carriedOut(undertaking, portsOf(world));
-};
-
-test('an evacuation looks twice and a failback three times before anything is written', async () => {
-  const world = worldOf();
-  assert.equal((await run(world, 'evacuate')).ending, 'moved');
-  assert.deepEqual(
-    world.said.filter((line) => line.startsWith('look')),
-    [
-      'look: look 1 of 2: /ready of us-west-2 answers 200, ready',
-      'look: look 2 of 2: /ready of us-west-2 answers 200, ready',
-    ],
-  );
-  const back = worldOf({ routing: failedOver() });
-  assert.equal((await run(back, 'failback')).ending, 'moved');
-  assert.equal(back.said.filter((line) => line.startsWith('look')).length, 3);
-});
-
-test('a refusal writes nothing and says how to insist; insisting is recorded', async () => {
-  const facts = (_: number, routing: RoutingState | undefined): Overrides => ({
-    ...follows(0, routing),
-    ready: { [STANDBY]: routing?.activeRegion === STANDBY ? 'ready' : 'not_ready' },
-  });
-  const world = worldOf({ facts });
-  const outcome = await run(world, 'evacuate');
-  assert.equal(outcome.ending, 'refused');
-  assert.match(outcome.why, /us-west-2 is not ready: .*\(--force does it all the same\)/);
-  assert.deepEqual(world.written, []);
-  assert.equal((await run(world, 'evacuate', { force: true })).ending, 'moved');
-  assert.equal(world.routing?.changes[0]?.forced, true);
-});
-
-test('nothing to do is said after one look; to give up a drain too', async () => {
-  const world = worldOf({ routing: failedOver() });
-  assert.equal((await run(world, 'evacuate')).ending, 'already');
-  assert.deepEqual(world.said, []);
-  another('drain')(world);
-  assert.equal((await run(world, 'failback', { giveUp: true })).ending, 'drain_ended');
-  assert.equal(world.routing?.draining, undefined);
-});
-
-test('it does not begin when no replica can be read, or when interrupted while looking', async () => {
-  const deaf = worldOf({ facts: () => ({ silent: ['us-east-2', 'us-west-2', 'us-east-1'] }) });
-  await assert.rejects(run(deaf, 'evacuate'), /no replica answers a consistent read \(us-west-2: timed out/);
-  const world = worldOf();
-  world.events.set(3_000, () => world.interruption.abort());
-  assert.equal((await run(world, 'evacuate')).ending, 'interrupted');
-  assert.deepEqual(world.written, []);
 });

@@ -6,6 +6,7 @@ import {
   activeIn,
   DRAIN_ABANDONED_MS,
   findingsAfter,
+  isHeldInDns,
   latestChange,
   type Plan,
   planEvacuation,
@@ -22,7 +23,6 @@ test('a healthy primary is evacuated to a ready standby, and drained first', () 
   const plan = planEvacuation(PRIMARY, looks({}, {}));
   assert.deepEqual(plan, {
     kind: 'leave',
-    what: 'evacuate',
     from: PRIMARY,
     to: STANDBY,
     drains: true,
@@ -36,6 +36,16 @@ test('an active standby is evacuated to the primary', () => {
   assert.deepEqual([plan.to, plan.refusals], [PRIMARY, []]);
 });
 
+test('evacuating the standby is a failback: refused for the same, and gone on with under the same conditions', () => {
+  const facts = looks({
+    routing: failedOver(),
+    silent: [QUORUM],
+    beats: { [PRIMARY]: { [STANDBY]: 40_000 } },
+  });
+  assert.deepEqual(planEvacuation(STANDBY, facts), planFailback(facts));
+  assert.deepEqual(kindsOf(planEvacuation(STANDBY, facts)), ['replica_silent', 'heartbeats_old']);
+});
+
 test('a region that is not active is evacuated already, so that saying it twice is safe', () => {
   const plan = planEvacuation(PRIMARY, looks({ routing: failedOver() }));
   assert.ok(plan.kind === 'already');
@@ -46,16 +56,30 @@ test('a region that is not active is evacuated already, so that saying it twice 
 
 test('a region that answers nothing at all is not drained; one that answers anything is', () => {
   const drains = (...outcomes: readonly ('ok' | 'failing' | 'silent' | 'not_asked')[]) => {
-    const plan = planEvacuation(
-      PRIMARY,
-      looks(...outcomes.map((outcome) => ({ health: { [PRIMARY]: outcome } }))),
-    );
+    const of = (region: string, routing?: Overrides['routing']) =>
+      looks(...outcomes.map((outcome) => ({ health: { [region]: outcome }, ...(routing && { routing }) })));
+    const plan = planEvacuation(PRIMARY, of(PRIMARY));
+    const back = planFailback(of(STANDBY, failedOver()));
+    assert.equal(back.kind === 'leave' && back.drains, plan.kind === 'leave' && plan.drains);
     return plan.kind === 'leave' && plan.drains;
   };
   assert.deepEqual(
     [drains('silent', 'silent'), drains('silent', 'failing'), drains('ok', 'silent'), drains('not_asked')],
     [false, true, true, true],
   );
+});
+
+/** As every replica has them, of every region, so old by the clock here. */
+function allBeats(ageMs: number): Overrides {
+  const ages = { [PRIMARY]: ageMs, [STANDBY]: ageMs, [QUORUM]: ageMs };
+  return { beats: { [PRIMARY]: ages, [STANDBY]: ages, [QUORUM]: ages } };
+}
+
+test('one fresh heartbeat vouches for the clock here, and where none was ever seen nothing speaks against it', () => {
+  const { beats = {} } = allBeats(3_600_000);
+  const one = { ...beats, [QUORUM]: { ...beats[QUORUM], [STANDBY]: -20_000 } };
+  assert.deepEqual(kindsOf(planEvacuation(PRIMARY, looks({ beats: one }))), []);
+  assert.deepEqual(kindsOf(planEvacuation(PRIMARY, looks(allBeats(Number.NaN)))), []);
 });
 
 const EVACUATION_REFUSED: readonly (readonly [string, readonly Overrides[], readonly string[], RegExp])[] = [
@@ -89,6 +113,13 @@ const EVACUATION_REFUSED: readonly (readonly [string, readonly Overrides[], read
     ['drain_under_way'],
     /being left for us-west-2 by somebody else since 10 s/,
   ],
+  [
+    'a clock that is ahead',
+    [allBeats(20_001)],
+    ['clock_off'],
+    /at least 20 s behind the clock here, .* set the clock/,
+  ],
+  ['a clock that is behind', [allBeats(-3_600_000)], ['clock_off'], /at least 1 h ahead of the clock here/],
 ];
 for (const [name, given, kinds, why] of EVACUATION_REFUSED)
   test(`an evacuation is refused for ${name}`, () => {
@@ -216,13 +247,13 @@ test('whatever was seen, a failback without refusals is to a ready primary, long
 
 test('during a drain only what can still change is looked at', () => {
   const draining = failedOver({ since: AT - 1, draining: { to: PRIMARY, since: AT } });
-  assert.deepEqual(standingRefusals('failback', PRIMARY, seen({ routing: draining })), []);
+  assert.deepEqual(standingRefusals(PRIMARY, seen({ routing: draining })), []);
   const bad = seen({ routing: draining, ready: { [PRIMARY]: 'silent' }, silent: [QUORUM] });
   assert.deepEqual(
-    standingRefusals('failback', PRIMARY, bad).map(({ kind }) => kind),
+    standingRefusals(PRIMARY, bad).map(({ kind }) => kind),
     ['target_not_ready', 'replica_silent'],
   );
-  assert.deepEqual(standingRefusals('evacuate', STANDBY, bad), []);
+  assert.deepEqual(standingRefusals(STANDBY, bad), []);
 });
 
 test('a move is complete when every replica that answers has it, the primary says so, the target is ready, DNS follows', () => {
@@ -247,6 +278,15 @@ test('a move is complete when every replica that answers has it, the primary say
     wrong(PRIMARY, { health: { [PRIMARY]: 'not_asked' }, ready: { [PRIMARY]: 'not_asked' } }),
     [],
   );
+});
+
+test('DNS is held off the primary for good when the standby says nothing, else when it has not followed in time', () => {
+  const held = (afterMs: number, given: Overrides, to = PRIMARY) => isHeldInDns(to, afterMs, seen(given));
+  assert.equal(held(0, { dns: STANDBY, silent: [STANDBY] }), true);
+  assert.deepEqual([held(169_999, { dns: STANDBY }), held(170_000, { dns: STANDBY })], [false, true]);
+  assert.equal(held(240_000, { dns: PRIMARY, silent: [STANDBY] }), false);
+  assert.equal(held(240_000, { dns: undefined, silent: [STANDBY] }), false, 'nobody knows');
+  assert.equal(held(240_000, { dns: PRIMARY }, STANDBY), false, 'nothing holds it off the standby');
 });
 
 test('who is active and what came last, in words', () => {

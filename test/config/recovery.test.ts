@@ -4,8 +4,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { ConfigError, defineConfig, type StageConfig } from '../../config/config.ts';
 import { RECOVERY_MS_MAX } from '../../config/promises.ts';
-import { RecoveryError, recoveryBudgets } from '../../config/recovery.ts';
+import { dnsByObserversMs, RecoveryError, recoveryBudgets } from '../../config/recovery.ts';
 import { STAGES } from '../../config/stages.ts';
+import { PROBE_MS_MAX } from '../../protocol/limits.ts';
 
 const DEV = STAGES['dev'] as StageConfig;
 
@@ -113,9 +114,9 @@ test('corruption: a scrubber that comes round too seldom', () => {
 });
 
 test('a network partition: too many probes before anybody votes', () => {
-  const { row, message } = refusal({ ...DEV, observers: { probeIntervalMs: 15_000, probeFailures: 5 } });
+  const { row, message } = refusal({ ...DEV, observers: { probeIntervalMs: 15_000, probeFailures: 8 } });
   assert.equal(row, 'networkPartition');
-  assert.match(message, /under 120 s, but probe interval × failures 75 s .* = 120 s$/);
+  assert.match(message, /under 120 s, but probe interval × failures 120 s \+ the last probe 5 s .* = 130 s$/);
 });
 
 test('complete loss: more data than an hour restores', () => {
@@ -128,4 +129,10 @@ test('a server failure depends on no setting: it fits whatever is configured', (
   const [row] = recoveryBudgets(defineConfig('dev', DEV));
   assert.equal(row?.row, 'serverFailure');
   assert.ok(row.totalMs < RECOVERY_MS_MAX.serverFailure);
+});
+
+test('where only the observers see a fault, DNS follows within the five minutes of a data centre outage', () => {
+  // Three looks and the last one's time, the alarm's minute, propagation, TTL.
+  assert.equal(dnsByObserversMs(defineConfig('dev', DEV)), 45_000 + PROBE_MS_MAX + 60_000 + 20_000 + 20_000);
+  assert.ok(dnsByObserversMs(defineConfig('dev', DEV)) < RECOVERY_MS_MAX.dataCentreOutage);
 });

@@ -2,110 +2,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { archivableOf, type StreamedImage } from '../../lambdas/core/archiving.ts';
+import { archivableOf } from '../../lambdas/core/archiving.ts';
 import { sha256Of } from '../../lambdas/core/canonical.ts';
-import { createArchiver, type StreamEvent } from '../../lambdas/routes/archiver.ts';
 import { StoreUnavailableError } from '../../lambdas/store/store.ts';
 import { losingPayloadKey } from '../../protocol/audit.ts';
 import { recordPk } from '../../protocol/items.ts';
 import type { RecordKey } from '../../protocol/names.ts';
-import type { RoutingState } from '../../protocol/routing.ts';
-import type { Version } from '../../protocol/versions.ts';
-import { MemoryAudit, type TrailEntry, trailOf, versionAt } from './audit-trail.ts';
-import { REGIONS, Recorder } from './functions.ts';
-import { activeIn, Jobs } from './who-is-active.ts';
+import { Archiver, imageOf, T } from './archiver-environment.ts';
+import { type TrailEntry, trailOf, versionAt } from './audit-trail.ts';
+import { REGIONS } from './functions.ts';
+import { activeIn } from './who-is-active.ts';
 
-const T = 1_800_000_000_000;
 const NOTE: RecordKey = { tenant: 'acme', collection: 'notes', id: 'n1' };
 const OTHER: RecordKey = { ...NOTE, id: 'n2' };
 const busy = () => new StoreUnavailableError('busy', { retryable: true, mayHaveLanded: false });
-
-/** The record's image with these of its entries in the outbox, committed at that time. */
-function imageOf(trail: readonly TrailEntry[], commitMs: number): StreamedImage {
-  const last = trail.at(-1) ?? assert.fail('expected an entry');
-  return {
-    pk: { S: recordPk(last.entry.record) },
-    sk: { S: 'STATE' },
-    commitVersion: { S: versionAt(commitMs) },
-    auditSequence: { N: String(last.entry.sequence) },
-    auditHead: { S: last.hash },
-    outbox: { L: trail.map(({ text }) => ({ S: text })) },
-  };
-}
-
-function eventOf(images: readonly StreamedImage[], ageMs = 0): StreamEvent {
-  return {
-    Records: images.map((image, index) => ({
-      dynamodb: {
-        SequenceNumber: String(100 + index),
-        ApproximateCreationDateTime: (T - ageMs) / 1_000,
-        NewImage: image,
-      },
-    })),
-  };
-}
-
-interface Trim {
-  readonly record: RecordKey;
-  readonly commitVersion: Version;
-  readonly outbox: readonly string[];
-}
-
-/** One environment of the primary's archiver, unless another region is said. */
-class Archiver {
-  readonly own = new MemoryAudit();
-  readonly standby = new MemoryAudit();
-  readonly quorum = new MemoryAudit();
-  readonly telemetry = new Recorder();
-  readonly trims: Trim[] = [];
-  routing: () => Promise<RoutingState | undefined> = async () => undefined;
-  readonly jobs = new Jobs();
-  trim: (trim: Trim) => Promise<boolean> = async () => true;
-  status: 'open' | 'restoring' = 'open';
-  waits = 0;
-  run = this.restart();
-
-  /** A new environment, which remembers nothing. */
-  restart(): ReturnType<typeof createArchiver> {
-    this.run = createArchiver({
-      place: { stage: 'dev', role: 'primary', region: REGIONS.primary, regions: REGIONS },
-      store: {
-        routing: () => this.routing(),
-        enterJob: this.jobs.enter,
-        trim: (record, commitVersion, outbox) => {
-          const trim = { record, commitVersion, outbox };
-          this.trims.push(trim);
-          return this.trim(trim);
-        },
-      },
-      generation: { current: async () => ({ status: this.status, restoreEpoch: 1 }) },
-      telemetry: this.telemetry,
-      now: () => T,
-      random: () => 0,
-      wait: async () => {
-        this.waits += 1;
-      },
-      audits: {
-        own: this.own,
-        peers: new Map([
-          [REGIONS.standby, this.standby],
-          [REGIONS.quorum, this.quorum],
-        ]),
-      },
-    });
-    return this.run;
-  }
-
-  /** What the batch's answer says failed. */
-  async deliver(images: readonly StreamedImage[], ageMs = 0): Promise<readonly string[]> {
-    const { batchItemFailures } = await this.run(eventOf(images, ageMs));
-    return batchItemFailures.map(({ itemIdentifier }) => itemIdentifier);
-  }
-
-  puts(): readonly string[] {
-    return this.own.calls.filter((call) => call.startsWith('put ')).map((call) => call.slice(4));
-  }
-}
 
 const keysOf = (trail: readonly TrailEntry[]) => trail.map(({ key }) => key);
 
@@ -287,6 +197,30 @@ test('entries this region never got are brought from a peer, back to the first t
   assert.equal(archiver.own.calls.filter((call) => call.startsWith('get audit/')).length, 6);
 });
 
+test('entries that came trimmed, whose outbox no image here ever held, are brought from a peer', async () => {
+  const trail = trailOf(NOTE, 3, { region: REGIONS.standby });
+  const trimmed = (of: readonly TrailEntry[], commitMs: number) => {
+    const { outbox, ...image } = imageOf(of, commitMs);
+    return image;
+  };
+  const first = trail.slice(0, 1);
+  for (const [what, OldImage, brought] of [
+    ['the head is another', imageOf(first, 1), trail.slice(1)],
+    ['the head is another, which was trimmed too', trimmed(first, 1), trail.slice(1)],
+    ['there was none', { pk: { S: recordPk(NOTE) } }, trail.slice(1)],
+    ['there was no item', undefined, trail.slice(1)],
+    ['the head is the same: a trim', imageOf(trail, 1), []],
+  ] as const) {
+    const archiver = new Archiver();
+    for (const { entry, hash, text } of first) await archiver.own.archive(NOTE, entry.sequence, hash, text);
+    for (const { key, text } of trail) archiver.standby.objects.set(key, text);
+    const change = { SequenceNumber: '1', NewImage: trimmed(trail, 2), ...(OldImage && { OldImage }) };
+    assert.deepEqual(await archiver.run({ Records: [{ dynamodb: change }] }), { batchItemFailures: [] });
+    assert.deepEqual(archiver.puts().slice(1).sort(), keysOf(brought), what);
+    assert.deepEqual(archiver.trims, [], 'there is nothing to trim');
+  }
+});
+
 test('a gap goes on being filled when its peers answer again, and fails no batch', async () => {
   const archiver = new Archiver();
   const trail = trailOf(NOTE, 4);
@@ -357,8 +291,10 @@ test('images that have nothing to archive are nothing to it', async () => {
   assert.equal(archivableOf(undefined), undefined);
   assert.equal(archivableOf(trimmed), undefined);
   assert.equal(archivableOf({ ...imageOf(trailOf(NOTE, 1), 5), pk: { S: 'CONTROL#routing' } }), undefined);
-  assert.deepEqual(await archiver.deliver([trimmed]), []);
-  assert.deepEqual(await archiver.run({ Records: [{}, { dynamodb: {} }] }), { batchItemFailures: [] });
+  const trim = { SequenceNumber: '1', OldImage: imageOf(trailOf(NOTE, 1), 5), NewImage: trimmed };
+  assert.deepEqual(await archiver.run({ Records: [{}, { dynamodb: {} }, { dynamodb: trim }] }), {
+    batchItemFailures: [],
+  });
   assert.deepEqual([...archiver.own.calls, ...archiver.trims], []);
 });
 

@@ -68,13 +68,18 @@ export interface TrailOptions {
   readonly elsewhere?: Readonly<Record<number, string>>;
   /** Tells one trail of a record from another. @default 0 */
   readonly salt?: number;
+  /** That it goes on from. @default none */
+  readonly onto?: readonly TrailEntry[];
+  /** Ends of branches left, by the sequence of the entry that leaves them. */
+  readonly merges?: Readonly<Record<number, Pick<TrailEntry, 'entry' | 'hash'>>>;
 }
 
-/** A record's first `count` entries, in each of which the incoming side wins over a payload. */
+/** A record's first `count` entries, those it goes on from included, in each of which the incoming side wins over a payload. */
 export function trailOf(record: RecordKey, count: number, options: TrailOptions = {}): readonly TrailEntry[] {
-  const { region = 'us-east-2', elsewhere = {}, salt = 0 } = options;
-  const trail: TrailEntry[] = [];
-  for (let sequence = 1; sequence <= count; sequence += 1) {
+  const { region = 'us-east-2', elsewhere = {}, salt = 0, onto = [], merges = {} } = options;
+  const trail: TrailEntry[] = [...onto];
+  for (let sequence = onto.length + 1; sequence <= count; sequence += 1) {
+    const left = merges[sequence];
     const lost = elsewhere[sequence] ?? JSON.stringify({ lost: sequence });
     const entry: AuditEntry = {
       record,
@@ -101,6 +106,7 @@ export function trailOf(record: RecordKey, count: number, options: TrailOptions 
         sha256: sha256Of(lost),
         commitVersion: versionAt(1_000 + sequence),
       },
+      ...(left && { merges: { sequence: left.entry.sequence, hash: left.hash } }),
       ...(elsewhere[sequence] === undefined && { lost }),
     };
     const text = auditText(entry);

@@ -119,6 +119,10 @@ test('every function behind the API answers /ready by its own check: what cannot
     assert.equal(statusCode, 503, name);
     assert.deepEqual(Object.keys(JSON.parse(body).dependencies).sort(), [...dependencies].sort(), name);
   }
+  for (const name of ['records', 'push', 'pull'] as const) {
+    const { statusCode } = await (await handlerOf(name))(get(`/ready/${name}`));
+    assert.equal(statusCode, 503, `${name} as observers ask it`);
+  }
   const { statusCode, body } = await (await handlerOf('authorizer'))(get('/ready'));
   assert.deepEqual([statusCode, JSON.parse(body).dependencies], [200, { keys: 'ok' }]);
 });

@@ -40,6 +40,9 @@ test('every described operation is routed, and every route is described', () => 
     ...Object.keys(recordsRoutes(service)),
     ...Object.keys(healthRoutes(service)),
     `GET ${PATHS.ready}`,
+    `GET ${PATHS.readyRecords}`,
+    `GET ${PATHS.readyPush}`,
+    `GET ${PATHS.readyPull}`,
     `GET ${PATHS.description}`,
   ];
   assert.deepEqual([...new Set(routed)].sort(), describedOperations().sort());

@@ -2,10 +2,9 @@
 // pull promises while the other Region is silent, and the reconciler on real items, whatever fails on the way.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { checkFeed, completeUntilMs } from '../../lambdas/core/steadiness.ts';
 import { readPlace } from '../../lambdas/env.ts';
 import { StoreUnavailableError } from '../../lambdas/store/store.ts';
-import { losingPayloadKey } from '../../protocol/audit.ts';
+import { auditKey, losingPayloadKey } from '../../protocol/audit.ts';
 import { STATE } from '../../protocol/items.ts';
 import { FEED_SETTLE_MS } from '../../protocol/limits.ts';
 import { clockOf } from '../../protocol/versions.ts';
@@ -213,6 +212,12 @@ test('both sides added to the trail: the longer one goes on and names the end of
   assert.equal(others.length, 2);
   assert.deepEqual(entry?.merges, { sequence: 1, hash: east?.audit.head });
   assert.equal(entry?.lost, undefined, 'both held the same state');
+  const key = { tenant, collection: 'notes', id: 'a' };
+  const end = auditKey(key, 1, east?.audit.head ?? assert.fail());
+  assert.ok(
+    sides.west.functions.audit.objects.has(end),
+    'what the write took out of the item is archived first',
+  );
 });
 
 test('a record that a sweep took from under an edit comes back; an old tombstone does not', async () => {
@@ -310,6 +315,22 @@ test('a dropped record that is not whole stays dropped, and counts', async () =>
   sides.west.events.length = 0;
 });
 
+test('what lost and is damaged counts, and its entry has only its hash', async () => {
+  const tenant = newTenant();
+  await diverge(tenant, { lower: 'y'.repeat(20_000) });
+  const { functions } = sides.west;
+  const before = functions.telemetry.sum('data_corruption');
+  await functions.damage(tenant, 'notes', 'a');
+  const change = sides.west.events.pop()?.dynamodb ?? assert.fail();
+  const NewImage = (await sides.west.item(tenant)) ?? assert.fail();
+  sides.west.events.push({ dynamodb: { ...change, NewImage } });
+  assert.deepEqual(await sides.west.reconcile(tenant), [], 'what comes behind it is not held up');
+  assert.equal(functions.telemetry.sum('data_corruption'), before + 1);
+  assert.equal(await payloadOf('west', tenant), 'higher');
+  const [entry] = await trailOf('west', tenant);
+  assert.deepEqual([entry?.damaged, entry?.lost, typeof entry?.incoming.sha256], [true, undefined, 'string']);
+});
+
 test('control items, and what is no record of ours, are passed over', async () => {
   const run = sides.west.reconciler();
   const image = { pk: { S: 'CONTROL#routing' }, sk: { S: STATE } };
@@ -354,19 +375,6 @@ test('a pull needs one beat of the other Region, not a steady feed, and its chec
   );
   sides.west.events.length = 0;
   sides.east.events.length = 0;
-});
-
-test('one other Region is enough for a steady feed, and its last beat is how far it reaches', () => {
-  const [own, other] = [REGIONS.standby, REGIONS.primary];
-  const beats = (atMs: number) => [
-    { region: own, atMs: 100_000 },
-    { region: other, atMs },
-  ];
-  const first = checkFeed(undefined, beats(98_000), own, 100_000);
-  assert.deepEqual(first, { checkedAt: 100_000, steadySince: 100_000 });
-  assert.deepEqual(checkFeed(first, beats(98_000), own, 130_000), { checkedAt: 130_000 }, 'it fell silent');
-  assert.equal(completeUntilMs(beats(98_000), own), 98_000);
-  assert.equal(completeUntilMs([{ region: own, atMs: 100_000 }], own), undefined);
 });
 
 test('the environment names two Regions or three, and a role there is', () => {

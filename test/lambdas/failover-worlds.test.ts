@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { countedVotes, type Scene } from '../../lambdas/core/failover.ts';
+import { HEARTBEAT_EVERY_MS, VOTE_AGE_MS_MAX } from '../../protocol/limits.ts';
 import type { Vote } from '../../protocol/routing.ts';
 import {
   FailoverWorld,
@@ -21,7 +22,8 @@ const { primary: P, standby: S } = REGIONS;
 
 const seen = fc.oneof(
   { weight: 3, arbitrary: fc.constant<Seen>('ready') },
-  { weight: 2, arbitrary: fc.constant<Seen>('not_ready') },
+  { weight: 1, arbitrary: fc.constant<Seen>('not_ready') },
+  { weight: 1, arbitrary: fc.constant<Seen>('silent') },
   { weight: 2, arbitrary: fc.constant<Seen>('unreachable') },
 );
 const mostly = fc.oneof(
@@ -54,7 +56,7 @@ const segment: fc.Arbitrary<Segment> = fc.record({
 });
 const world = fc.tuple(fc.array(segment, { minLength: 1, maxLength: 10 }), fc.nat());
 
-test('over any world: one move per hold-down, never to a region that is not ready, never on one observer’s word', () => {
+test('over any world: one move per hold-down, never to a region that is not ready, never on one observer’s word; and who should act does', () => {
   let moved = 0;
   let pages = 0;
   fc.assert(
@@ -68,6 +70,12 @@ test('over any world: one move per hold-down, never to a region that is not read
   );
   assert.ok(moved > 50 && pages > 50, `the worlds were dull: ${moved} moves, ${pages} pages`);
 });
+
+/** What an observer that has not reported lately would say, were it well. */
+const silentOnes = ({ observers, reports, nowMs }: Scene) =>
+  observers
+    .filter((observer) => !reports.some((it) => it.observer === observer && nowMs - it.at <= VOTE_AGE_MS_MAX))
+    .map((observer) => ({ observer, slotMs: nowMs }));
 
 const revoted = (scene: Scene, over: (vote: Vote) => Partial<Vote>): Scene => ({
   ...scene,
@@ -108,8 +116,25 @@ for (const [what, wrong] of [
     { scene: ({ own: { abstains: _, ...own }, ...scene }) => ({ ...scene, own }) },
   ],
   ['control probes are ignored', { controlIsIgnored: true }],
+  ['a region that answers "not ready" is taken for one that is cut off', { answersAreSilence: true }],
   [
-    'an operator’s drain is ignored',
+    'a drain holds up the failover to where it leads',
+    { scene: (scene) => (scene.routing?.draining ? { ...scene, reports: [] } : scene) },
+  ],
+  [
+    'one that is alone with what it saw waits for the others for ever',
+    {
+      scene: (scene) => ({
+        ...scene,
+        reports: [
+          ...scene.reports,
+          ...silentOnes(scene).map((it) => ({ ...it, at: scene.nowMs, watched: {} })),
+        ],
+      }),
+    },
+  ],
+  [
+    'a drain that was left behind wakes nobody',
     {
       scene: ({ routing, ...scene }) => {
         if (!routing) return { ...scene, routing };
@@ -139,6 +164,15 @@ for (const [what, wrong] of [
         report.slotMs === slotMs ? { ...report, slotMs: slotMs - SLOT_MS } : report,
     },
   ],
+  [
+    'a look at once makes the row longer',
+    {
+      standing: (report, slotMs) =>
+        report.slotMs < slotMs && Math.floor(report.slotMs / SLOT_MS) === Math.floor(slotMs / SLOT_MS)
+          ? { ...report, slotMs: slotMs - SLOT_MS }
+          : report,
+    },
+  ],
   ['the routing state is overwritten, whatever stands', { changesAreUnconditional: true }],
 ] as const satisfies readonly (readonly [string, Wrong])[])
   test(`the worlds find out when ${what}`, () => {
@@ -152,21 +186,57 @@ for (const [what, wrong] of [
     assert.ok(failed, 'expected a violation, found none');
   });
 
+/** From the first emergency vote of two observers who see one to the move. */
+function heeded(seed: number, wrong: Wrong = {}): number {
+  const down: View = { ...calm, primary: 'unreachable' };
+  const views: Segment['views'] = [{ ...down, looks: 0 }, down, down];
+  const { emergencyAtMs, moves } = new FailoverWorld([{ slots: 3, views }], seed, wrong);
+  return (moves[0]?.atMs ?? Number.POSITIVE_INFINITY) - (emergencyAtMs ?? assert.fail('no emergency'));
+}
+
+test('an emergency that one observer saw is looked at by the others at once, not in their next slot', () => {
+  const seeds = Array.from({ length: 100 }, (_, seed) => seed);
+  assert.ok(Math.max(...seeds.map((seed) => heeded(seed))) <= HEARTBEAT_EVERY_MS + 3_000);
+  const deaf = seeds.map((seed) => heeded(seed, { nobodyHeeds: true }));
+  assert.ok(Math.max(...deaf) > 2 * HEARTBEAT_EVERY_MS, 'the worlds find out when nobody does');
+});
+
 const calm: View = { looks: 1, primary: 'ready', standby: 'ready', control: true, table: true, skewMs: 0 };
 
 test('of a partition between one observer and the primary, nothing comes', () => {
-  for (const primary of ['not_ready', 'unreachable'] as const)
+  for (const primary of ['not_ready', 'silent', 'unreachable'] as const)
     for (const cut of [0, 1, 2]) {
       const views = [0, 1, 2].map((n) => (n === cut ? { ...calm, primary } : calm)) as [View, View, View];
-      const { moves, pages } = new FailoverWorld([{ slots: 40, views }], cut);
+      const before: Segment = { slots: 1, views: [calm, calm, calm] };
+      const { moves, pages } = new FailoverWorld([before, { slots: 40, views }], cut);
       assert.deepEqual([moves, pages], [[], 0]);
     }
 });
 
+test('of one observer that is alone with a dead primary, no move comes, but somebody is woken', () => {
+  const gone: View = { ...calm, looks: 0 };
+  const views: Segment['views'] = [gone, { ...calm, primary: 'unreachable' }, gone];
+  const before: Segment = { slots: 3, views: [calm, calm, calm] };
+  const { moves, pages } = new FailoverWorld([before, { slots: 12, views }], 3);
+  assert.equal(moves.length, 0);
+  assert.ok(pages >= 8, `${pages} pages`);
+});
+
+test('a drain that was left behind does not hold up the failover to where it leads', () => {
+  const down: View = { ...calm, primary: 'unreachable' };
+  const segments: Segment[] = [
+    { slots: 2, views: [calm, calm, calm], operator: 'drain' },
+    { slots: 2, views: [down, down, down] },
+  ];
+  const { moves, routing } = new FailoverWorld(segments, 2);
+  assert.deepEqual([moves.length, routing?.activeRegion, routing?.draining], [1, S, undefined]);
+});
+
 test('observers who race for a dead primary move the service once, and within the time promised', () => {
   for (const [primary, withinMs] of [
-    ['unreachable', 2 * SLOT_MS],
-    ['not_ready', 4 * SLOT_MS],
+    ['unreachable', SLOT_MS],
+    ['not_ready', 3 * SLOT_MS],
+    ['silent', 3 * SLOT_MS],
   ] as const)
     fc.assert(
       fc.property(fc.nat(), (seed) => {

@@ -5,6 +5,7 @@ import {
   type Control,
   type Decision,
   decide,
+  isCalled,
   type Look,
   look,
   REPORT_AHEAD_MS_MAX,
@@ -55,6 +56,7 @@ for (const [what, seen, failures, votes] of [
   ['a recovery after three', ['not_ready', 'not_ready', 'not_ready', 'ready'], 0, false],
   ['an emergency', ['ready', 'unreachable'], 1, true],
   ['an emergency that is over', ['unreachable', 'not_ready'], 2, false],
+  ['three silences in a row', ['silent', 'silent', 'silent'], 3, true],
 ] as [string, (Seen | 'none')[], number, boolean][])
   test(`${what}: ${votes ? 'a vote' : 'no vote'}`, () => {
     const report = looks(seen) ?? assert.fail();
@@ -66,7 +68,7 @@ for (const [what, seen, failures, votes] of [
     assert.equal(emergency, seen.includes('unreachable'));
     assert.match(
       why,
-      emergency ? /^unreachable: connect ECONN/ : /^not ready \d times in a row: status 503$/,
+      emergency ? /^unreachable: connect ECONN/ : /^not ready \d times in a row: (status 503|no answer)/,
     );
   });
 
@@ -88,19 +90,46 @@ test('a second look in one slot, or a late one, changes nothing', () => {
   const twice = looks(['not_ready', 'not_ready']) ?? assert.fail();
   for (const slotMs of [START + SLOT_MS, START, START - 2 * SLOT_MS])
     assert.equal(look(twice, lookAt(slotMs, 'not_ready')), twice);
-  const cut = look(twice, { ...lookAt(START, 'not_ready'), control: { reachable: false, why: 'silence' } });
+  const cut = look(twice, { ...lookAt(START, 'silent'), control: { reachable: false, why: 'silence' } });
   assert.match(cut.abstains ?? '', /silence/, 'but one that is cut off may not decide on it');
   assert.deepEqual(cut.watched, twice.watched);
   const stepped = { ...twice, slotMs: START + REPORT_AHEAD_MS_MAX + 1 };
   assert.equal(look(stepped, lookAt(START, 'not_ready')).watched[P]?.failures, 1, 'unless its clock stepped');
 });
 
+test('a look at once, later in the same slot, takes the place of what stands, and makes no row longer', () => {
+  const atOnce = (standing: ObserverReport | undefined, seen: Seen) =>
+    look(standing, lookAt(START + SLOT_MS + 5_000, seen)).watched[P]?.failures;
+  const row = looks(['not_ready', 'not_ready']);
+  assert.deepEqual(
+    (['not_ready', 'unreachable', 'ready'] as const).map((seen) => atOnce(row, seen)),
+    [2, 2, 0],
+  );
+  assert.equal(atOnce(looks(['not_ready', 'ready']), 'not_ready'), 1);
+  const voted = look(row, lookAt(START + SLOT_MS + 5_000, 'unreachable'));
+  assert.deepEqual([voted.slotMs, voted.vote?.emergency], [START + SLOT_MS + 5_000, true]);
+  const next = look(voted, lookAt(START + 2 * SLOT_MS, 'not_ready'));
+  assert.deepEqual([next.watched[P]?.failures, next.vote?.emergency], [3, false], 'the row goes on');
+  const late = look(voted, lookAt(START + 3 * SLOT_MS, 'not_ready'));
+  assert.equal(late.watched[P]?.failures, 1, 'and ends where a slot is left out');
+});
+
+test('a region that answers "not ready" shows that whoever asked is not cut off', () => {
+  const unreached = { control: { reachable: false, why: 'no answer' } } as const;
+  const said = looks(['not_ready', 'not_ready', 'not_ready'], unreached);
+  assert.deepEqual([said?.abstains, said?.vote?.emergency], [undefined, false]);
+  for (const seen of ['silent', 'unreachable'] as const) {
+    const report = looks([seen, seen, seen], unreached);
+    assert.deepEqual([report?.vote, typeof report?.abstains], [undefined, 'string'], seen);
+  }
+});
+
 test('an observer that reaches nothing else abstains, and its count goes on', () => {
   for (const control of [{ reachable: false, why: 'no answer' } as const, undefined]) {
-    const report = looks(['not_ready', 'not_ready', 'not_ready'], { control });
+    const report = looks(['silent', 'silent', 'silent'], { control });
     assert.equal(report?.vote, undefined);
     assert.match(report?.abstains ?? '', /us-east-2 is not ready, but neither is anything else reached: no/);
-    const again = look(report, lookAt(START + 3 * SLOT_MS, 'not_ready'));
+    const again = look(report, lookAt(START + 3 * SLOT_MS, 'silent'));
     assert.deepEqual([again.watched[P]?.failures, again.abstains], [4, undefined]);
     assert.ok(again.vote);
   }
@@ -160,6 +189,8 @@ test('two votes and a ready standby move the service, with the votes and the rea
 });
 
 const ago = (ms: number) => START - ms;
+/** As old as its vote. */
+const stale = (report: ObserverReport): ObserverReport => ({ ...report, at: report.vote?.at ?? report.at });
 for (const [what, over, act, why] of [
   ['no vote', { reports: [] }, 'stay', /^0 of 3/],
   [
@@ -169,6 +200,12 @@ for (const [what, over, act, why] of [
     /^1 of 3 observers would leave us-east-2; us-west-2/,
   ],
   ['three votes', { reports: [voting(P), voting(S), voting(Q)] }, 'move', /^3 of 3/],
+  [
+    'two votes, but it has just found the primary ready again',
+    { own: reportOf(P), outcomes: { [P]: outcomeOf('ready'), [S]: outcomeOf('ready') } },
+    'stay',
+    /^us-east-2 is ready now\. 2 of 3/,
+  ],
   ['two votes, none its own', { own: reportOf(P), reports: [voting(S), voting(Q)] }, 'move', /^2 of 3/],
   [
     'two votes of one observer',
@@ -176,8 +213,39 @@ for (const [what, over, act, why] of [
     'stay',
     /^1 of 3/,
   ],
-  ['two reports of one observer', { reports: [voting(S), voting(S)] }, 'stay', /^1 of 3/],
-  ['a vote of a stranger', { reports: [voting(S), voting('eu-west-1')] }, 'stay', /^1 of 3/],
+  ['two reports of one observer', { reports: [voting(S), voting(S)] }, 'page', /heard.*1 of 3/],
+  ['a vote of a stranger', { reports: [voting(S), voting('eu-west-1')] }, 'page', /heard.*1 of 3/],
+  [
+    'one vote, and nobody else has been heard of',
+    { reports: [voting(S)] },
+    'page',
+    /^no other observer has been heard for 45000 ms, and one alone moves nothing\. 1 of 3/,
+  ],
+  [
+    'one vote, and another heard of just lately enough',
+    { reports: [voting(S), reportOf(P, { at: ago(VOTE_AGE_MS_MAX) })] },
+    'stay',
+    /^1 of 3/,
+  ],
+  [
+    'one vote, and the others were last heard of too long ago',
+    { reports: [voting(S), reportOf(P, { at: ago(45_001) }), voting(Q, { at: ago(45_001) })].map(stale) },
+    'page',
+    /heard/,
+  ],
+  [
+    'one vote, and the others abstain',
+    { reports: [voting(S), reportOf(P, { abstains: 'cut off' }), reportOf(Q, { abstains: 'cut off' })] },
+    'page',
+    /heard/,
+  ],
+  [
+    'one vote of its own, but it finds the primary ready now',
+    { reports: [voting(S)], outcomes: { [P]: outcomeOf('ready'), [S]: outcomeOf('ready') } },
+    'stay',
+    /^us-east-2 is ready now/,
+  ],
+  ['one vote, and it is not its own', { own: reportOf(S), reports: [voting(Q)] }, 'stay', /^1 of 3/],
   ['a vote of another epoch', { reports: [voting(S), voting(Q, { epoch: 4 })] }, 'stay', /^1 of 3/],
   ['a vote against the standby', { reports: [voting(S), voting(Q, { against: S })] }, 'stay', /^1 of 3/],
   [
@@ -195,7 +263,7 @@ for (const [what, over, act, why] of [
   ['a vote from the future', { reports: [voting(S), voting(Q, { at: ago(-46_000) })] }, 'stay', /^1 of 3/],
   [
     'a vote of one that abstains',
-    { reports: [voting(S), { ...voting(Q), abstains: 'cut off' }] },
+    { reports: [voting(S), { ...voting(Q), abstains: 'cut off' }, reportOf(P)] },
     'stay',
     /^1 of 3/,
   ],
@@ -228,8 +296,14 @@ for (const [what, over, act, why] of [
   [
     'an operator who is at it',
     { routing: activeIn(P, 0, { draining: { to: S, since: START } }) },
-    'page',
-    /an operator is moving the service to us-west-2 already/,
+    'move',
+    /^2/,
+  ],
+  [
+    'a drain that was left behind',
+    { routing: activeIn(P, 0, { draining: { to: S, since: ago(3_600_000) } }) },
+    'move',
+    /^2 of 3/,
   ],
 ] as const)
   test(`${what}: ${act}`, () => {
@@ -259,6 +333,30 @@ test('a drain that nobody ended pages, votes or none', () => {
   assert.equal(left(300_000).act, 'stay');
   assert.equal(left(300_001).act, 'page');
   assert.match(left(300_001).why, /finish it or give it up/);
+});
+
+test('what another could not even reach is looked at at once, by whoever has not looked since', () => {
+  const called = (vote: Partial<Vote>, over: Partial<Scene> = {}) =>
+    isCalled(S, {
+      reports: [reportOf(S, { at: ago(1) }), voting(Q, vote)],
+      observers: [P, S, Q],
+      routing: undefined,
+      regions: REGIONS,
+      nowMs: START,
+      ...over,
+    });
+  assert.ok(called({}));
+  assert.ok(called({}, { reports: [voting(Q)] }), 'one that never looked');
+  for (const [what, vote, over] of [
+    ['not an emergency', { emergency: false }, {}],
+    ['under another epoch', { epoch: 3 }, {}],
+    ['against the standby', { against: S }, {}],
+    ['too old', { at: ago(VOTE_AGE_MS_MAX + 1) }, { reports: [voting(Q, { at: ago(45_001) })] }],
+    ['before it looked itself', { at: ago(1) }, {}],
+    ['its own', {}, { reports: [voting(S)] }],
+    ['of one that abstains', {}, { reports: [{ ...voting(Q), abstains: 'cut off' }] }],
+  ] as const)
+    assert.equal(called(vote, over), false, what);
 });
 
 test('the primary is evacuated while another is active or about to be; the standby never is', () => {

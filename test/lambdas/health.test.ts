@@ -8,6 +8,7 @@ import { createReadiness, readyRoutes, serviceChecks } from '../../lambdas/readi
 import { createPretraffic, READY_ASK_EVERY_MS, READY_ASKS } from '../../lambdas/routes/pretraffic.ts';
 import { type Store, StoreUnavailableError } from '../../lambdas/store/store.ts';
 import { ROUTING_KEY } from '../../protocol/items.ts';
+import { PATHS } from '../../protocol/messages.ts';
 import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
 import { assertDescribed } from './description.ts';
 import { Functions, openTable, REGIONS, Recorder } from './functions.ts';
@@ -133,13 +134,14 @@ function readinessOf(checks: Parameters<typeof createReadiness>[0]['checks'], ov
     now: () => clock.nowMs,
     ...over,
   });
-  const handler = httpHandler(readyRoutes(readiness), { place: PLACE, telemetry, now: () => clock.nowMs });
-  const ask = async () => {
-    const result = await handler({ resource: '/ready', httpMethod: 'GET', headers: {} });
+  const routes = readyRoutes(readiness, PATHS.readyPush);
+  const handler = httpHandler(routes, { place: PLACE, telemetry, now: () => clock.nowMs });
+  const ask = async (resource: string = PATHS.ready) => {
+    const result = await handler({ resource, httpMethod: 'GET', headers: {} });
     const headers = Object.fromEntries(
       Object.entries(result.headers ?? {}).map(([name, value]) => [name, String(value)]),
     );
-    assertDescribed('GET /ready', { status: result.statusCode, headers, text: result.body });
+    assertDescribed(`GET ${resource}`, { status: result.statusCode, headers, text: result.body });
     return { status: result.statusCode, body: JSON.parse(result.body) };
   };
   return { ask, clock, telemetry };
@@ -163,6 +165,12 @@ test('ready says per dependency what works and what does not, and why', async ()
   });
   assert.equal(telemetry.errors.length, 2);
   assert.equal(telemetry.sum('health_check_failures'), 1);
+});
+
+test('a function that works says the same under the name by which the API leads to it', async () => {
+  const broken = readinessOf({ write: () => Promise.reject(new Error('no majority')) });
+  for (const { ask } of [readinessOf({ read: async () => {} }), broken])
+    assert.deepEqual(await ask(PATHS.readyPush), await ask());
 });
 
 test('a dependency that does not answer in time is not ready', async () => {
@@ -190,7 +198,7 @@ test('a flood of questions costs one check in 2 s', async () => {
       await sleep(10);
     },
   });
-  await Promise.all(Array.from({ length: 100 }, ask));
+  await Promise.all(Array.from({ length: 100 }, () => ask()));
   assert.equal(checks, 1);
   clock.nowMs += 1_999;
   await ask();

@@ -246,12 +246,13 @@ test('the standby reports each minute whether the primary is evacuated; the othe
 
 test('looks at the serving regions run beside the beats, a slot after the other, and are waited for', async () => {
   const start = T + 21_600_000 + 7_000;
-  for (const [everyMs, waits] of [
-    [15_000, 11],
-    [10_000, 11],
-    [4_000, 23],
+  for (const [everyMs, waits, heeds] of [
+    [15_000, 11, 7],
+    [10_000, 11, 5],
+    [4_000, 23, 0],
   ] as const) {
     const slots: number[] = [];
+    const heeded: number[] = [];
     let ended = 0;
     const { functions, waits: waited } = await minute('standby', start, undefined, {
       watch: {
@@ -261,6 +262,7 @@ test('looks at the serving regions run beside the beats, a slot after the other,
           await new Promise((resolve) => setTimeout(resolve, 1));
           ended += 1;
         },
+        heed: async (atMs) => void heeded.push(atMs),
       },
     });
     const first = start - (start % everyMs);
@@ -270,6 +272,9 @@ test('looks at the serving regions run beside the beats, a slot after the other,
       Array.from({ length: Math.floor((lastAt - first) / everyMs) + 1 }, (_, n) => first + n * everyMs),
     );
     assert.deepEqual([ended, waited.length], [slots.length, waits]);
+    // At the beats between looks, under the beat's own slot.
+    assert.equal(heeded.length, heeds);
+    assert.ok(heeded.every((atMs) => atMs % 5_000 === 0 && !slots.includes(atMs)));
     assert.equal(functions.telemetry.sum('heartbeats'), 16, 'the beats and checks are what they were');
     assert.equal(functions.telemetry.sum('evacuated'), 0, 'looks say that');
   }
@@ -278,7 +283,8 @@ test('looks at the serving regions run beside the beats, a slot after the other,
 test('minutes that begin a moment early or late leave no slot out', async () => {
   const start = T + 32_400_000 - (T % 15_000);
   const slots: number[] = [];
-  const watch = { everyMs: 15_000, look: async (slotMs: number) => void slots.push(slotMs) };
+  const look = async (slotMs: number) => void slots.push(slotMs);
+  const watch = { everyMs: 15_000, look, heed: async () => {} };
   for (const offMs of [14_900, 15_100, 14_800, 100, 7_000].map((ms, n) => ms + n * 60_000))
     await minute('standby', start + offMs, undefined, { watch });
   const looked = [...new Set(slots)];

@@ -19,17 +19,34 @@ const says =
   };
 const READY = says(200, { status: 'ready', region: 'r', dependencies: { read: 'ok' } });
 
-/** A region that answers with each of `answers` in turn, the last one for good. */
-async function region(t: TestContext, ...answers: readonly Answer[]) {
+/** What a region that is at work answers beside `/ready`. */
+const WORKING: Readonly<Record<string, Answer>> = {
+  '/ready/records': READY,
+  '/ready/push': READY,
+  '/ready/pull': READY,
+  '/v1/sync/pull': says(401, { code: 'unauthorized' }),
+};
+
+/** A region whose `/ready` answers with each of `answers` in turn, the last one for good, and which is at work. */
+function region(t: TestContext, ...answers: readonly Answer[]) {
+  return regionAtWork(t, WORKING, answers);
+}
+
+async function regionAtWork(t: TestContext, work: typeof WORKING, answers: readonly Answer[] = [READY]) {
+  /** Of its readiness, and of its work with what came along. */
   const asked: string[] = [];
+  const worked: string[] = [];
   const sockets = new Set<Socket>();
   const server = createServer((request, response) => {
     sockets.add(request.socket);
-    asked.push(`${request.method} ${request.url}`);
-    (answers[asked.length - 1] ?? answers.at(-1))?.(response, request);
+    const { method, url = '', headers } = request;
+    const working = work[url];
+    if (working) worked.push(`${method} ${url} ${headers.authorization ?? ''}`.trimEnd());
+    else asked.push(`${method} ${url}`);
+    (working ?? answers[asked.length - 1] ?? answers.at(-1))?.(response, request);
   });
   await listening(t, server);
-  return { endpoint: endpointOf(server), asked, sockets };
+  return { endpoint: endpointOf(server), asked, worked, sockets };
 }
 
 /** Something that accepts connections and does to each what it likes. */
@@ -83,11 +100,63 @@ function prober(timeoutMs = 5_000) {
   return { ...createProber({ timeoutMs, wait }), waits };
 }
 
-test('a region that says ready is ready, asked once', async (t) => {
-  const { endpoint, asked } = await region(t, READY);
+test('a region that says ready and is at work is ready, asked once', async (t) => {
+  const { endpoint, asked, worked } = await region(t, READY);
   for (const base of [endpoint, `${endpoint}/`])
     assert.deepEqual(await prober().ready(base), { kind: 'ready' });
   assert.deepEqual(asked, ['GET /ready', 'GET /ready']);
+  assert.deepEqual(worked.slice(0, 4).sort(), [
+    'GET /ready/pull',
+    'GET /ready/push',
+    'GET /ready/records',
+    'GET /v1/sync/pull Bearer an-observer-has-none',
+  ]);
+});
+
+const hangsUp: Answer = (_, request) => request.socket.destroy();
+const [crashed, throttled] = [says(502, { code: 'bad_gateway' }), says(500, { code: 'internal' })];
+for (const [what, work, why] of [
+  ['push does not start', { '/ready/push': crashed }, /^push: status 502$/],
+  ['records has no concurrency left', { '/ready/records': throttled }, /^records: status 500$/],
+  [
+    'pull may not use its table',
+    { '/ready/pull': says(503, { status: 'not_ready', dependencies: { read: 'access denied' } }) },
+    /^pull: status 503, read: access denied$/,
+  ],
+  ['the authorizer cannot use its keys', { '/v1/sync/pull': throttled }, /^authorizer: status 500$/],
+  ['the authorizer lets anybody in', { '/v1/sync/pull': says(200, {}) }, /^authorizer: status 200$/],
+  ['push hangs up', { '/ready/push': hangsUp }, /^push: .*(ECONNRESET|socket hang up)/],
+  [
+    'records and pull crash',
+    { '/ready/records': crashed, '/ready/pull': crashed },
+    /^records: status 502; pull: status 502$/,
+  ],
+] as readonly (readonly [string, typeof WORKING, RegExp])[])
+  test(`a region that says ready while ${what} is not ready, and shows that it is reached`, async (t) => {
+    const { endpoint, asked } = await regionAtWork(t, { ...WORKING, ...work });
+    const outcome = await prober().ready(endpoint);
+    assert.ok(outcome.kind === 'not_ready' && outcome.answered);
+    assert.match(outcome.why, why);
+    assert.equal(asked.length, 1, 'no emergency');
+  });
+
+test('work that hangs is not ready, and a release that knows nothing of the question is left alone', async (t) => {
+  const hanging = await regionAtWork(t, { ...WORKING, '/ready/push': () => {} });
+  assert.deepEqual(await prober(50).ready(hanging.endpoint), {
+    kind: 'not_ready',
+    why: 'push: no answer within 50 ms',
+    answered: true,
+  });
+  const older = says(404, { code: 'not_found' });
+  const paths = ['/ready/records', '/ready/push', '/ready/pull'].map((path) => [path, older]);
+  const before = await regionAtWork(t, { ...WORKING, ...Object.fromEntries(paths) });
+  assert.deepEqual(await prober().ready(before.endpoint), { kind: 'ready' });
+});
+
+test('of a region that is not ready, its work is not asked for', async (t) => {
+  const { endpoint, worked } = await region(t, says(503, ''));
+  await prober().ready(endpoint);
+  assert.deepEqual(worked, []);
 });
 
 for (const [what, answer, why] of [
@@ -125,6 +194,8 @@ for (const [what, answer, why] of [
     const outcome = await ready(endpoint);
     assert.equal(outcome.kind, 'not_ready');
     assert.match(whyOf(outcome), why);
+    const whole = !/broke off|more than/.test(whyOf(outcome));
+    assert.equal('answered' in outcome && outcome.answered, whole, 'a whole answer shows that it is reached');
     assert.deepEqual([asked.length, waits], [1, []]);
   });
 
@@ -136,7 +207,11 @@ test('one that does not answer in time is not ready, whether it takes the questi
   });
   const { ready, waits } = prober(50);
   for (const endpoint of [silent, halfway.endpoint])
-    assert.deepEqual(await ready(endpoint), { kind: 'not_ready', why: 'no answer within 50 ms' });
+    assert.deepEqual(await ready(endpoint), {
+      kind: 'not_ready',
+      why: 'no answer within 50 ms',
+      answered: false,
+    });
   assert.deepEqual(waits, []);
 });
 
@@ -161,11 +236,10 @@ test('one that cannot be reached is tried three times more, a second apart, befo
 });
 
 test('whatever answers among the repetitions is the answer', async (t) => {
-  const hangUp: Answer = (_, request) => request.socket.destroy();
-  const back = await region(t, hangUp, hangUp, READY);
+  const back = await region(t, hangsUp, hangsUp, READY);
   assert.deepEqual(await prober().ready(back.endpoint), { kind: 'ready' });
   assert.equal(back.asked.length, 3);
-  const ill = await region(t, hangUp, says(503, ''), READY);
+  const ill = await region(t, hangsUp, says(503, ''), READY);
   assert.equal((await prober().ready(ill.endpoint)).kind, 'not_ready');
   assert.equal(ill.asked.length, 2);
 });
@@ -175,7 +249,7 @@ test('every question takes a connection of its own', async (t) => {
   const { ready, control } = prober();
   for (let n = 0; n < 3; n += 1) await ready(endpoint);
   await control([endpoint]);
-  assert.equal(sockets.size, 4);
+  assert.equal(sockets.size, 3 * 5 + 1);
 });
 
 test('a control address is reached when it answers anything, and one of them is enough', async (t) => {

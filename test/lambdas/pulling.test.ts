@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { decodePullCursor, encodePullCursor, type PullCursor } from '../../lambdas/core/cursors.ts';
 import { advance, beginPull, cursorOf, isComplete, type Pull, sharesOf } from '../../lambdas/core/pulling.ts';
-import { FEED_SETTLE_MS, FEED_SHARDS } from '../../protocol/limits.ts';
+import { checkFeed, completeUntilMs } from '../../lambdas/core/steadiness.ts';
+import { CURSOR_AGE_MS_MAX, FEED_SETTLE_MS, FEED_SHARDS } from '../../protocol/limits.ts';
 
 interface Row {
   readonly shard: number;
@@ -175,10 +176,72 @@ test('a shard read twice counts as read to its end only when nothing of it was l
   assert.deepEqual(advance(pull, reads, 3).positions.slice(0, 2), [null, null]);
 });
 
+const DAY_MS = 86_400_000;
+/** To its end in one page that finds nothing. */
+function ended(pull: Pull | 'expired'): PullCursor {
+  assert.ok(pull !== 'expired');
+  const reads = Array.from({ length: FEED_SHARDS }, (_, shard) => ({ shard, rows: [], exhausted: true }));
+  return cursorOf(advance(pull, reads, 0));
+}
+
+test('a Region that has been silent for longer than a cursor lives holds the checkpoint and ends no pull', () => {
+  let cursor: PullCursor | undefined;
+  let checkpoint: string | undefined;
+  // Once a week, for as long again; the other Region was last heard of at the beginning.
+  for (let nowMs = START_MS; nowMs <= START_MS + 2 * CURSOR_AGE_MS_MAX; nowMs += 7 * DAY_MS) {
+    cursor = decodePullCursor(
+      encodePullCursor(ended(beginPull(cursor, { ...WHO, nowMs, completeMs: START_MS }))),
+    );
+    assert.equal(cursor?.startedMs, nowMs, 'its age counts from when it was issued');
+    checkpoint ??= cursor.checkpoint;
+    assert.equal(cursor.checkpoint, checkpoint);
+  }
+  const nowMs = START_MS + 4 * CURSOR_AGE_MS_MAX;
+  assert.equal(beginPull(cursor, { ...WHO, nowMs, completeMs: nowMs }), 'expired', 'it lives no longer');
+});
+
+test('a pull that goes on in a Region that knows less promises no more than that one', () => {
+  const positionOf = (ms: number) => (ms - FEED_SETTLE_MS).toString(16).padStart(12, '0');
+  for (const [what, first, second, expected] of [
+    ['a silent Region', { nowMs: START_MS }, { nowMs: START_MS + 5, completeMs: START_MS - DAY_MS }, DAY_MS],
+    [
+      'the first knew less',
+      { nowMs: START_MS, completeMs: START_MS - 9_000 },
+      { nowMs: START_MS + 5 },
+      9_000,
+    ],
+    ['a clock behind', { nowMs: START_MS }, { nowMs: START_MS - 7_000 }, 7_000],
+    ['both', { nowMs: START_MS, completeMs: START_MS - 5_000 }, { nowMs: START_MS - 7_000 }, 7_000],
+    ['both as good', { nowMs: START_MS }, { nowMs: START_MS + 5 }, 0],
+  ] as const) {
+    const begun = beginPull(undefined, { ...WHO, ...first });
+    assert.ok(begun !== 'expired');
+    const some = advance(begun, [{ shard: 0, rows: ['a'], exhausted: false }], 1);
+    const cursor = decodePullCursor(encodePullCursor(cursorOf(some)));
+    const last = ended(beginPull(cursor, { ...WHO, ...second }));
+    assert.equal(last.checkpoint, positionOf(START_MS - expected), what);
+    assert.equal(last.startedMs, Math.min(first.nowMs, second.nowMs), what);
+  }
+});
+
+test('one other Region is enough for a steady feed, and its last beat is how far it reaches', () => {
+  const [own, other] = ['us-gov-east-1', 'us-gov-west-1'] as const;
+  const beats = (atMs: number) => [
+    { region: own, atMs: 100_000 },
+    { region: other, atMs },
+  ];
+  const first = checkFeed(undefined, beats(98_000), own, 100_000);
+  assert.deepEqual(first, { checkedAt: 100_000, steadySince: 100_000 });
+  assert.deepEqual(checkFeed(first, beats(98_000), own, 130_000), { checkedAt: 130_000 }, 'it fell silent');
+  assert.equal(completeUntilMs(beats(98_000), own), 98_000);
+  assert.equal(completeUntilMs([{ region: own, atMs: 100_000 }], own), undefined);
+});
+
 test('cursors survive being written and read, and nothing else is one', () => {
   const cursor: PullCursor = { ...WHO, startedMs: START_MS, checkpoint: 'abc', resync: true };
   const paged = { ...cursor, positions: Array.from({ length: FEED_SHARDS }, (_, n) => (n % 2 ? null : 'x')) };
-  for (const it of [cursor, paged]) assert.deepEqual(decodePullCursor(encodePullCursor(it)), it);
+  const behind = { ...paged, completeMs: START_MS - 1 };
+  for (const it of [cursor, paged, behind]) assert.deepEqual(decodePullCursor(encodePullCursor(it)), it);
   fc.assert(fc.property(fc.string(), (text) => decodePullCursor(text) === undefined));
   fc.assert(
     fc.property(fc.jsonValue(), (value) => {

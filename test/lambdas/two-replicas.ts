@@ -27,6 +27,8 @@ interface Cell {
   readonly ts: number;
   /** Breaks a tie, the same way everywhere. */
   readonly from: string;
+  /** When it was sent. */
+  readonly sentMs: number;
 }
 
 export class Replica {
@@ -38,7 +40,7 @@ export class Replica {
   readonly #clock: ReturnType<typeof createStampClock>;
   readonly inbox: Cell[] = [];
   peer: Replica | undefined;
-  cell: Cell = { record: undefined, ts: 0, from: '' };
+  cell: Cell = { record: undefined, ts: 0, from: '', sentMs: 0 };
   read = 0;
   /** Writes of the reconciler. */
   reconciled = 0;
@@ -56,7 +58,7 @@ export class Replica {
   /** A local write: it always applies here, and its timestamp is above what it replaces. */
   write(record: StoredRecord | undefined, nowMs: number): void {
     const ts = Math.max(nowMs + this.skewMs, this.cell.ts + 1);
-    const cell = { record, ts, from: this.region };
+    const cell = { record, ts, from: this.region, sentMs: nowMs };
     this.#apply(cell, nowMs);
     this.peer?.inbox.push(cell);
   }
@@ -178,6 +180,7 @@ export class Replica {
         emptied = true;
       } else if (plan.write.over === this.record?.commitVersion) {
         this.keepPayload(plan.payload);
+        if (plan.leaves) this.archiveOutbox(plan.leaves);
         this.reconciled += 1;
         this.write(this.#after(plan.write), nowMs);
         return;

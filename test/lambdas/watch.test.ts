@@ -3,88 +3,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ProbeOutcome } from '../../lambdas/core/failover.ts';
-import type { Role } from '../../lambdas/env.ts';
-import { createRoutingArchive } from '../../lambdas/routing-archive.ts';
-import { StoreUnavailableError } from '../../lambdas/store/store.ts';
-import { createWatch, type WatchParts } from '../../lambdas/watch.ts';
-import { type ObserverReport, type RoutingState, routingChangeKey } from '../../protocol/routing.ts';
+import { routingChangeKey } from '../../protocol/routing.ts';
 import { DamagedItemError } from '../../protocol/routing-items.ts';
-import { MemoryAudit } from './audit-trail.ts';
-import { outcomeOf, type Seen, SLOT_MS, START } from './failover-world.ts';
-import { REGIONS, Recorder } from './functions.ts';
+import { SLOT_MS, START } from './failover-world.ts';
+import { REGIONS } from './functions.ts';
+import { aboutToMove, busy, gone, Scenery, type Table, valuesOf } from './watch-scenery.ts';
 import { activeIn } from './who-is-active.ts';
 
 const { primary: P, standby: S, quorum: Q } = REGIONS;
-type Table = WatchParts['store'];
-
-const gone = () => new StoreUnavailableError('gone', { retryable: false, mayHaveLanded: true });
-const busy = () => new StoreUnavailableError('busy', { retryable: true, mayHaveLanded: false });
-
-/** One table for all observers, and one network, in which regions are as `seen` says. */
-class Scenery {
-  nowMs = START;
-  routing: RoutingState | undefined;
-  readonly reports = new Map<string, ObserverReport>();
-  readonly seen: Record<string, Seen> = { [P]: 'ready', [S]: 'ready' };
-  controlReached = true;
-  changes = 0;
-  readonly table: Table = {
-    routing: async () => this.routing,
-    generation: async () => ({ status: 'open', restoreEpoch: 7 }),
-    observerReports: async (regions) => regions.flatMap((region) => this.reports.get(region) ?? []),
-    saveObserverReport: async (report) => {
-      const standing = this.reports.get(report.observer);
-      if (standing && standing.slotMs >= report.slotMs) return false;
-      this.reports.set(report.observer, report);
-      return true;
-    },
-    changeRouting: async (previous, next) => {
-      if (this.routing?.epoch !== previous?.epoch) return false;
-      this.changes += 1;
-      this.routing = next;
-      return true;
-    },
-  };
-
-  observer(role: Role, over: Partial<Table> = {}, parts: Partial<WatchParts> = {}) {
-    const telemetry = new Recorder();
-    const audit = new MemoryAudit();
-    const asked: string[] = [];
-    const watch = createWatch({
-      place: { stage: 'dev', role, region: REGIONS[role], regions: REGIONS },
-      telemetry,
-      now: () => this.nowMs,
-      random: () => 0,
-      wait: async () => {},
-      store: { ...this.table, ...over },
-      observed: {
-        endpoints: { [P]: P, [S]: S },
-        controls: { [P]: `control ${P}`, [S]: `control ${S}`, [Q]: `control ${Q}` },
-        probeIntervalMs: SLOT_MS,
-        probeFailures: 3,
-      },
-      prober: {
-        ready: async (endpoint): Promise<ProbeOutcome> => {
-          asked.push(endpoint);
-          return outcomeOf(this.seen[endpoint] ?? assert.fail(endpoint));
-        },
-        control: async (urls) => {
-          asked.push(...urls);
-          return this.controlReached ? { reachable: true } : { reachable: false, why: 'silence' };
-        },
-      },
-      archive: createRoutingArchive({ audit, telemetry }),
-      ...parts,
-    });
-    const look = () => watch.look(Math.floor(this.nowMs / SLOT_MS) * SLOT_MS);
-    return { look, watch, telemetry, audit, asked };
-  }
-}
-
-/** The values of a metric, in order. */
-const valuesOf = (telemetry: Recorder, name: string) =>
-  telemetry.samples.filter((sample) => sample.name === name).map(({ value }) => value);
 
 test('a calm look asks both regions, leaves a report and says that all is well', async () => {
   const it = new Scenery();
@@ -200,14 +126,6 @@ test('observers who decide at the same time make one change, and the others say 
   assert.equal(racers[0]?.telemetry.sum('evacuated'), 1, 'whoever moved it');
 });
 
-/** The standby's observer, with a good vote of the quorum region's beside its own to come. */
-async function aboutToMove(over: Partial<Table> = {}, parts: Partial<WatchParts> = {}) {
-  const it = new Scenery();
-  it.seen[P] = 'unreachable';
-  await it.observer('quorum').look();
-  return { it, ...it.observer('standby', over, parts) };
-}
-
 test('a change that met another region’s write is tried again, to learn who was first', async () => {
   let tried = 0;
   const { it, look, telemetry } = await aboutToMove({
@@ -227,6 +145,7 @@ for (const [what, over] of [
   ['the routing item is damaged', { routing: () => Promise.reject(new DamagedItemError('it', 'a', 'b')) }],
   ['the reports cannot be read', { observerReports: () => Promise.reject(gone()) }],
   ['its report cannot be written', { saveObserverReport: () => Promise.reject(gone()) }],
+  ['the table stays too busy for its report', { saveObserverReport: () => Promise.reject(busy()) }],
   ['the restore epoch cannot be read', { generation: () => Promise.reject(gone()) }],
   ['the change cannot be written', { changeRouting: () => Promise.reject(gone()) }],
   ['the table stays busy', { changeRouting: () => Promise.reject(busy()) }],
@@ -264,12 +183,28 @@ test('a decision that lay frozen for a while is not carried out any more', async
   const { it, look, telemetry } = await aboutToMove({
     generation: async () => {
       it.nowMs += 15_000;
-      return undefined;
+      return it.table.generation();
     },
   });
   await look();
   assert.equal(it.changes, 0);
   assert.match(telemetry.errors[0] ?? '', /too old to be carried out/);
+});
+
+test('while a table was never opened, a primary that is not there yet is left to nobody, and nobody is paged', async () => {
+  const it = new Scenery();
+  it.seen[P] = 'unreachable';
+  let opened = false;
+  const over: Partial<Table> = { generation: async () => (opened ? it.table.generation() : undefined) };
+  const observers = (['quorum', 'standby'] as const).map((role) => it.observer(role, over));
+  for (const { look } of observers) await look();
+  assert.deepEqual([it.changes, it.reports.size], [0, 0]);
+  for (const { telemetry } of observers)
+    assert.deepEqual([telemetry.sum('failover_votes'), telemetry.sum('failover_pages')], [0, 0]);
+  opened = true;
+  it.nowMs += SLOT_MS;
+  for (const { look } of observers) await look();
+  assert.equal(it.changes, 1);
 });
 
 test('a look whose probes lay frozen casts its vote for when it saw, not for when it thawed', async () => {
@@ -296,10 +231,14 @@ test('one that reaches nothing else pages, and its vote is missing', async () =>
 
 test('the primary’s observer asks the two other regions whether it is cut off', async () => {
   const it = new Scenery();
-  it.seen[P] = 'not_ready';
   const { look, asked } = it.observer('primary');
+  it.seen[P] = 'silent';
   await look();
-  assert.deepEqual(asked, [P, S, `control ${S}`, `control ${Q}`]);
+  assert.deepEqual(asked.splice(0), [P, S, `control ${S}`, `control ${Q}`]);
+  it.seen[P] = 'not_ready';
+  it.nowMs += SLOT_MS;
+  await look();
+  assert.deepEqual(asked, [P, S], 'unless the primary itself answers');
 });
 
 test('an evacuated primary that is down asks nobody for anything', async () => {

@@ -30,6 +30,9 @@ test('has the routes of the protocol and no others', () => {
       [
         `GET ${PATHS.health} → health (NONE)`,
         `GET ${PATHS.ready} → ready (NONE)`,
+        `GET ${PATHS.readyRecords} → records (NONE)`,
+        `GET ${PATHS.readyPush} → push (NONE)`,
+        `GET ${PATHS.readyPull} → pull (NONE)`,
         `GET ${PATHS.description} → describe (NONE)`,
         `GET ${PATHS.records} → records (CUSTOM)`,
         `GET ${PATHS.record} → records (CUSTOM)`,

@@ -152,6 +152,7 @@ class Checks {
 }
 
 const CHECK = 'AWS::Route53::HealthCheck';
+const OF_FAILOVER = /-(evacuated|failover-page|observer-silent)$/;
 
 /** With both unhealthy Route 53 answers with the primary:
  * https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-problems.html */
@@ -175,7 +176,7 @@ export function play(stacks: readonly Stack[], minutes: readonly Minute[]): read
   const alarms = stacks.flatMap(({ region, template }) =>
     Object.values(template.Resources)
       .filter(
-        ({ Type, Properties }) => Type === 'AWS::CloudWatch::Alarm' && Properties.Namespace === 'EdenField',
+        ({ Type, Properties }) => Type === 'AWS::CloudWatch::Alarm' && OF_FAILOVER.test(Properties.AlarmName),
       )
       .map((resource) => ({ region, resource, key: `${region} ${resource.Properties.AlarmName}` })),
   );

@@ -2,6 +2,7 @@
 // functions get them out.
 import assert from 'node:assert/strict';
 import { mock } from 'node:test';
+import type { Severity } from '../../config/promises.ts';
 import { readPlace } from '../../lambdas/env.ts';
 import { createTelemetry, type Telemetry } from '../../lambdas/telemetry.ts';
 import { METRICS, type MetricName, SERVICES } from '../../protocol/metrics.ts';
@@ -100,6 +101,14 @@ for (const looks of [[], [0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1],
   PAGES.push({ answering: BOTH, points });
 }
 
+/** Of every observer, minute by minute: looks, silence, looks. */
+const LOOKS: Minute[] = [];
+for (const looks of [[2, 2, 2, 2], [], [2, 2, 2, 2]]) {
+  const points: Point[] = [];
+  for (const stack of observers) points.push(...(await emittedBy(stack, METRICS.healthChecks, looks)));
+  LOOKS.push({ answering: BOTH, points });
+}
+
 const answers = (outcomes: readonly Outcome[]) => outcomes.map(({ answer }) => answer);
 const shown = (name: string) => (outcomes: readonly Outcome[]) =>
   outcomes.map(({ healthy }) => healthy[name]);
@@ -192,7 +201,8 @@ export const PROMISES: Readonly<Record<string, (stacks: readonly Stack[]) => voi
     );
     for (const stack of owners) {
       assert.equal(stack.region, DEV.regions.standby);
-      for (const alarm of alarmsOf(stack, 'eden-field-dev-evacuated')) tellsIncidents(stacks, stack, alarm);
+      for (const alarm of alarmsOf(stack, 'eden-field-dev-evacuated'))
+        tells('incident', stacks, stack, alarm);
     }
   },
   'an observer that may not move wakes somebody, and is silent when it has seen nothing': (stacks) => {
@@ -201,10 +211,24 @@ export const PROMISES: Readonly<Record<string, (stacks: readonly Stack[]) => voi
       const stack = stackNamed(stacks, name);
       const [alarm, ...others] = alarmsOf(stack, 'eden-field-dev-failover-page');
       assert.ok(alarm && others.length === 0, `${name} has one failover-page alarm`);
-      tellsIncidents(stacks, stack, alarm);
+      tells('incident', stacks, stack, alarm);
       assert.deepEqual(
         outcomes.map(({ alarms }) => alarms[`${stack.region} eden-field-dev-failover-page`]),
         ['OK', 'OK', 'ALARM', 'OK', 'ALARM', 'OK'],
+        name,
+      );
+    }
+  },
+  'an observer that does not look any more is missed, in its own Region': (stacks) => {
+    const outcomes = play(stacks, LOOKS);
+    for (const { name } of observers) {
+      const stack = stackNamed(stacks, name);
+      const [alarm, ...others] = alarmsOf(stack, 'eden-field-dev-observer-silent');
+      assert.ok(alarm && others.length === 0, `${name} has one observer-silent alarm`);
+      tells('critical', stacks, stack, alarm);
+      assert.deepEqual(
+        outcomes.map(({ alarms }) => alarms[`${stack.region} eden-field-dev-observer-silent`]),
+        ['OK', 'ALARM', 'OK'],
         name,
       );
     }
@@ -218,14 +242,17 @@ function alarmsOf(stack: Stack, name: string): readonly Resource[] {
 }
 
 /** A topic of the foundation in the alarm's own Region: alarms reach no other. */
-function tellsIncidents(stacks: readonly Stack[], stack: Stack, { Properties }: Resource): void {
+function tells(severity: Severity, stacks: readonly Stack[], stack: Stack, { Properties }: Resource): void {
   const topics = stacks
     .filter(({ name, region }) => /-foundation-\w+$/.test(name) && region === stack.region)
     .flatMap((foundation) => ofType(foundation, 'AWS::SNS::Topic'))
     .map(([, it]) => it.Properties.TopicName);
-  assert.ok(topics.includes('eden-field-dev-incident'), `${stack.region} has the topic`);
+  assert.ok(topics.includes(`eden-field-dev-${severity}`), `${stack.region} has the topic`);
   assert.notEqual(Properties.ActionsEnabled, false);
   const actions: readonly unknown[] = Properties.AlarmActions ?? [];
   assert.equal(actions.length, 1);
-  assert.match(JSON.stringify(actions[0]), new RegExp(`:sns:${stack.region}:".*":eden-field-dev-incident"`));
+  assert.match(
+    JSON.stringify(actions[0]),
+    new RegExp(`:sns:${stack.region}:".*":eden-field-dev-${severity}"`),
+  );
 }

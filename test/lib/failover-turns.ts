@@ -28,6 +28,9 @@ const alarm = (part: Part): Properties => part('traffic', ALARM);
 const page = (part: Part, layer: string): Properties =>
   part(layer, ALARM, (it) => it.Properties.AlarmName === 'eden-field-dev-failover-page');
 
+const silence = (part: Part, layer: string): Properties =>
+  part(layer, ALARM, (it) => it.Properties.AlarmName === 'eden-field-dev-observer-silent');
+
 function swap(a: Properties, b: Properties, key: string): void {
   [a[key], b[key]] = [b[key], a[key]];
 }
@@ -160,16 +163,48 @@ const PAGES: readonly Turn[] = OBSERVERS.flatMap((layer) => {
       set(what, find, { TreatMissingData }),
     ),
     ...dimensions(what, find),
-    {
-      what: `${what}: told to another topic`,
-      turn: (part) => {
-        const [action] = find(part).AlarmActions;
-        action['Fn::Join'][1] = action['Fn::Join'][1].map((it: unknown) =>
-          typeof it === 'string' ? it.replace('-incident', '-warning') : it,
-        );
-      },
-    },
+    toldToAnother(what, find),
   ] satisfies Turn[];
 });
 
-export const TURNS: readonly Turn[] = [...INVERTED, ...CHECKS, ...RECORDS, ...EVACUATED, ...PAGES];
+const SILENCE: readonly Turn[] = OBSERVERS.flatMap((layer) => {
+  const find = (part: Part) => silence(part, layer);
+  const what = `observer-silent of ${layer}`;
+  return [
+    ...set(what, find, {
+      Threshold: 9,
+      ComparisonOperator: 'GreaterThanOrEqualToThreshold',
+      MetricName: METRICS.heartbeats,
+      Namespace: 'AWS/Lambda',
+      AlarmActions: undefined,
+      ActionsEnabled: false,
+      AlarmName: 'eden-field-dev-silent',
+    }),
+    ...['notBreaching', 'ignore', 'missing'].flatMap((TreatMissingData) =>
+      set(what, find, { TreatMissingData }),
+    ),
+    ...dimensions(what, find),
+    toldToAnother(what, find),
+  ] satisfies Turn[];
+});
+
+function toldToAnother(what: string, find: (part: Part) => Properties): Turn {
+  return {
+    what: `${what}: told to another topic`,
+    turn: (part) => {
+      const [action] = find(part).AlarmActions;
+      action['Fn::Join'][1] = action['Fn::Join'][1].map((it: unknown) =>
+        typeof it === 'string' ? it.replace(/-(incident|critical)$/, '-warning') : it,
+      );
+    },
+  };
+}
+
+export const TURNS: readonly Turn[] = [
+  ...INVERTED,
+  ...CHECKS,
+  ...RECORDS,
+  ...EVACUATED,
+  ...PAGES,
+  ...SILENCE,
+];

@@ -1,7 +1,10 @@
 // The GovCloud profile: two replicas that follow each other, nothing that needs a third Region or a public name, and no
 // name of another partition in any template.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { FEED_SETTLE_MS } from '../../protocol/limits.ts';
 import { GOV, ofType, only, ourFunctions, type Stack, stackNamed, synthesize } from './assembly.ts';
 
 const gov = synthesize(GOV);
@@ -72,6 +75,42 @@ test('the stream has one reader, the reconciler, which sees every change', () =>
     assert.equal(mapping.BatchSize, 100, 'reconciled one after the other');
     assert.deepEqual(mapping.FunctionResponseTypes, ['ReportBatchItemFailures']);
     assert.equal(mapping.MaximumRetryAttempts, undefined, 'what failed comes back for as long as it is kept');
+  }
+});
+
+test('a reconciler that fails, or falls behind its stream, wakes somebody who can read what to do', () => {
+  const guide = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'GOVCLOUD.md'), 'utf8');
+  for (const stack of services) {
+    const alarms = new Map(
+      ofType(stack, 'AWS::CloudWatch::Alarm')
+        .filter(([, { Properties }]) => /-reconciler-(failing|behind)$/.test(Properties.AlarmName))
+        .map(([, { Properties }]) => [Properties.AlarmName, Properties]),
+    );
+    const failing = alarms.get('eden-field-gov-reconciler-failing') ?? assert.fail('no alarm for failures');
+    const behind = alarms.get('eden-field-gov-reconciler-behind') ?? assert.fail('no alarm for the age');
+    assert.deepEqual(
+      [failing.Namespace, failing.MetricName, failing.Statistic, failing.Threshold],
+      ['EdenField', 'reconcile_failures', 'Maximum', 1],
+    );
+    assert.deepEqual(
+      failing.Dimensions.map(({ Name, Value }: { Name: string; Value: string }) => `${Name}=${Value}`).sort(),
+      [`Region=${stack.region}`, 'Service=audit', 'Stage=gov'],
+    );
+    assert.deepEqual(
+      [behind.Namespace, behind.MetricName, behind.Statistic, behind.Threshold],
+      ['AWS/Lambda', 'IteratorAge', 'Maximum', FEED_SETTLE_MS / 2],
+    );
+    assert.deepEqual(behind.Dimensions, [{ Name: 'FunctionName', Value: 'eden-field-gov-reconciler' }]);
+    for (const alarm of [failing, behind]) {
+      assert.match(alarm.ComparisonOperator, /^GreaterThanOrEqualTo/);
+      assert.equal(alarm.TreatMissingData, 'notBreaching', 'no changes are no trouble');
+      assert.match(JSON.stringify(alarm.AlarmActions), /eden-field-gov-critical/);
+      const [, anchor = ''] = /docs\/GOVCLOUD\.md#([a-z-]+)$/.exec(alarm.AlarmDescription) ?? [];
+      const headings = [...guide.matchAll(/^#+ (.*)$/gm)].map(([, text = '']) =>
+        text.toLowerCase().replaceAll(' ', '-'),
+      );
+      assert.ok(headings.includes(anchor), `${alarm.AlarmDescription}: there is no such runbook`);
+    }
   }
 });
 

@@ -76,6 +76,7 @@ test('nor may the primary’s Region own the alarm that speaks against it', () =
 
 const NOW_MS = 1_800_000_000_000;
 const PAGE = 'eden-field-dev-failover-page';
+const SILENT = 'eden-field-dev-observer-silent';
 const EVACUATED = 'us-west-2 eden-field-dev-evacuated';
 
 const AFTER_A_FAILOVER: RoutingState = {
@@ -128,13 +129,13 @@ async function alarmsAfter(scene: Scene): Promise<Readonly<Record<string, AlarmS
   return play(FAILOVER, [minute])[0]?.alarms ?? assert.fail('no minute was played');
 }
 
-const pagesIn = (alarms: Readonly<Record<string, AlarmState>>) =>
-  observers.map(({ region }) => alarms[`${region} ${PAGE}`]);
+const pagesIn = (alarms: Readonly<Record<string, AlarmState>>, name = PAGE) =>
+  observers.map(({ region }) => alarms[`${region} ${name}`]);
 
 test('a look at a service that is well clears every alarm', async () => {
   const alarms = await alarmsAfter({ routing: async () => NEVER_MOVED, probe: { kind: 'ready' } });
   assert.equal(alarms[EVACUATED], 'OK');
-  assert.deepEqual(pagesIn(alarms), ['OK', 'OK', 'OK']);
+  for (const name of [PAGE, SILENT]) assert.deepEqual(pagesIn(alarms, name), ['OK', 'OK', 'OK']);
 });
 
 test('a look after a failover sets the alarm that DNS follows, and wakes nobody again', async () => {

@@ -92,7 +92,7 @@ test('without a domain there is no traffic stack, no custom name, and nobody is 
     for (const [id, { Properties }] of ourFunctions(stack))
       assert.equal('OBSERVED' in Properties.Environment.Variables, false, id);
     for (const [, { Properties }] of ofType(stack, 'AWS::CloudWatch::Alarm'))
-      assert.doesNotMatch(Properties.AlarmName, /-failover-page$/);
+      assert.doesNotMatch(Properties.AlarmName, /-(failover-page|observer-silent)$/);
   }
 });
 

@@ -37,14 +37,14 @@ async function drilled(t: TestContext, over: Partial<DrilledSystem> = {}) {
       { region: 'west', role: 'standby', endpoint: west.url },
     ],
     token: async () => 'token',
-    async fault(region, fault) {
-      faults.push(`${region} ${fault}`);
+    async fault(region, fault, into) {
+      faults.push([region, fault, ...(into ? ['into', into] : [])].join(' '));
       return performance.timeOrigin + performance.now();
     },
     routing: async () => undefined,
-    jobs: async () => [],
     observers: ['east', 'west', 'third'],
     paging: () => [],
+    disableLatch: (disabled) => void faults.push(`latch ${disabled ? 'off' : 'on'}`),
     operator: async () => ({ code: 0, said: 'done\n' }),
     broken: new Promise(() => undefined),
     ...over,
@@ -83,6 +83,25 @@ test('outages count from the first fault or order, revivals from the last', asyn
     acting.marks.map(({ text }) => text),
     ['gray', 'gray', 'revived', 'revived'],
   );
+});
+
+test('all revivals are remembered, also into a partition, and when the latch in DNS was taken away and put back', async (t) => {
+  const { acting, faults } = await drilled(t);
+  await acting.fault('primary', 'outage');
+  await acting.revive('primary', 'partition');
+  await acting.revive('primary');
+  acting.latch('disable');
+  acting.latch('enable');
+  assert.deepEqual(faults, [
+    'east outage',
+    'east revive into partition',
+    'east revive',
+    'latch off',
+    'latch on',
+  ]);
+  const { revivals, revivedAt, latchDisabledAt = 0, latchEnabledAt = 0 } = acting.seen;
+  assert.deepEqual([revivals.length, revivals[1]], [2, revivedAt]);
+  assert.ok(latchDisabledAt >= (revivedAt ?? 0) && latchEnabledAt >= latchDisabledAt);
 });
 
 test('it waits for what it is told to see, and gives up in time on what never comes', async (t) => {

@@ -43,7 +43,8 @@ function of(history: readonly OperationEntry[], over: Partial<MeasureInput> = {}
     faultAt: FAULT,
     region: 'east',
     missing: [],
-    dns: 'absent',
+    leaves: true,
+    dnsExpected: false,
     ...over,
   });
 }
@@ -179,9 +180,37 @@ test('the DNS-only outage runs from the last success at the broken region to the
     dns(45_000, 'west'),
     dns(46_000, 'west'),
   ];
-  assert.equal(of(history, { dns: 'moves' }).dnsOutageMs, 45_010);
-  assert.equal(of(history.slice(0, 3), { dns: 'moves' }).dnsOutageMs, null);
+  assert.equal(of(history, { dnsExpected: true }).dnsOutageMs, 45_010);
+  assert.equal(of(history.slice(0, 3), { dnsExpected: true }).dnsOutageMs, null);
   assert.equal('dnsOutageMs' in of(history), false);
+});
+
+test('where nobody is to leave, the DNS-only outage is the longest gap after the fault, and there is no redirect', () => {
+  const dns = (afterMs: number, ok = true) =>
+    operation({ client: 'dns', scheduledAt: FAULT + afterMs, endedAt: FAULT + afterMs + 10, ok });
+  const history = [dns(-5_000), dns(-10), dns(2_000, false), dns(3_000), dns(3_200)];
+  const measured = of(history, { leaves: false, dnsExpected: true });
+  assert.equal(measured.dnsOutageMs, 3_010);
+  assert.equal(measured.dnsRequestsFailed, 1);
+  assert.equal('redirectMs' in measured, false);
+  assert.deepEqual(judge('X', measured, { redirectMs: 100, dnsRequestsFailed: 0 }), [
+    { name: 'X: DNS-only requests failed', target: '≤ 0', measured: 1, unit: 'requests', passed: false },
+  ]);
+});
+
+test('the longest gap is judged as the outage that the library saw', () => {
+  const measurements = of([
+    operation({ scheduledAt: FAULT - 20 }),
+    operation({ scheduledAt: FAULT + 2_480 }),
+  ]);
+  const [result] = judge('X', measurements, { longestGapMs: 2_500 });
+  assert.deepEqual(result, {
+    name: 'X: longest gap between successes',
+    target: '< 2.5',
+    measured: 2.5,
+    unit: 's',
+    passed: false,
+  });
 });
 
 test('limits are judged as promised: redirect below, counts at most', () => {

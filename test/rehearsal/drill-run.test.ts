@@ -52,9 +52,9 @@ async function system(t: TestContext): Promise<DrilledSystem & { readonly store:
     ],
     token: async () => 'token',
     routing: async () => undefined,
-    jobs: async () => [],
     observers: [],
     paging: () => [],
+    disableLatch: () => assert.fail('nothing is latched'),
     operator: async () => assert.fail('no operator is at hand'),
     broken: new Promise(() => undefined),
     async fault(_, fault) {

@@ -102,6 +102,7 @@ const BROKEN: readonly (readonly [Fault, RegionCondition])[] = [
   ['isolate', 'isolated'],
   ['partition', 'partitioned'],
   ['gray', 'gray'],
+  ['hollow', 'hollow'],
 ];
 
 for (const [fault, condition] of BROKEN)
@@ -152,6 +153,27 @@ test('a gray region is told so and told when it is over; one that serves nobody 
   const quorum = await regionOf(t, {});
   await assert.rejects(quorum.runner.fault('gray'), /serves nobody/);
   assert.equal(quorum.runner.state.condition, 'running');
+});
+
+test('a hollow region is a gray one whose readiness answers too', async (t) => {
+  const { runner, children } = await regionOf(t);
+  await runner.fault('hollow');
+  await runner.fault('revive');
+  assert.deepEqual(children.told.slice(0, 2), [
+    { type: 'gray', gray: true, spared: 'health and ready' },
+    { type: 'gray', gray: false },
+  ]);
+  await assert.rejects((await regionOf(t, {})).runner.fault('hollow'), /serves nobody/);
+});
+
+test('one that is revived into a partition reaches clients and no other region, until it is revived again', async (t) => {
+  const { runner, cut, replicas, conditions } = await regionOf(t);
+  await runner.fault('outage');
+  await runner.fault('revive', 'partition');
+  assert.deepEqual([cut('client'), cut(STANDBY), replicas.at(-1)], [false, true, true]);
+  assert.deepEqual(conditions.slice(-2), ['starting', 'partitioned'], 'it was never whole in between');
+  await runner.fault('revive');
+  assert.deepEqual([cut(STANDBY), runner.state.condition], [false, 'running']);
 });
 
 test('a process whose end is told late does not take its successor with it', async (t) => {

@@ -317,6 +317,7 @@ test('all that the API leads to fails, but for what answers health and who lets 
   const deployment = deploymentOf(t, apiTemplate(methods));
   const { apis } = apisOf(deployment, 'us-east-2');
   assert.deepEqual([...workingFunctionsOf(apis)].sort(), ['push', 'ready', 'records', 'rest']);
+  assert.deepEqual([...workingFunctionsOf(apis, 'health and ready')].sort(), ['push', 'records', 'rest']);
 });
 
 test('a region without an API has no work to fail', () => {

@@ -244,6 +244,32 @@ test('the resolver says NXDOMAIN, and refuses what it does not understand', asyn
   assert.equal((await ask('/resolve?name=a', { method: 'POST' })).status, 405);
 });
 
+test('a check that is disabled counts as healthy until it is enabled again, by an order that makes sense', async () => {
+  const latched = { 'us-west-2/evacuated': 'ALARM', 'us-west-2/other': 'OK' } as const;
+  const { route53, clock } = playground({ ...latched });
+  route53.evaluate();
+  clock.ms += PROPAGATION_MS;
+  assert.equal(target(route53), 'us-west-2.api.example.com');
+  route53.disable('check-us-east-2', true);
+  assert.match(route53.states[0]?.why ?? '', /^disabled, which counts as healthy; alarm evacuated .* ALARM$/);
+  clock.ms += PROPAGATION_MS;
+  assert.equal(target(route53), 'us-east-2.api.example.com');
+  route53.disable('check-us-east-2', false);
+  clock.ms += PROPAGATION_MS;
+  assert.equal(target(route53), 'us-west-2.api.example.com', 'it follows its alarm again');
+
+  const put = (id: string, body: string, type = 'application/json') =>
+    ask(`/health-checks/${id}`, { method: 'PUT', body, headers: { 'content-type': type } });
+  const { status, body } = await put('check-us-east-2', '{"disabled":true}');
+  assert.equal(status, 200);
+  assert.match((body['healthCheck'] as HealthCheckState).why, /^disabled/);
+  assert.match(String((await put('nothing', '{"disabled":true}')).body['error']), /one of check-us-east-2, /);
+  for (const wrong of [put('check-us-east-2', '{"disabled":"yes"}'), put('check-us-east-2', 'x')])
+    assert.match(String((await wrong).body['error']), /^expected content-type application\/json and/);
+  assert.equal((await put('check-us-east-2', '{"disabled":true}', 'text/plain')).status, 400);
+  assert.equal((await put('check-us-east-2', 'x'.repeat(2_000))).status, 400);
+});
+
 test('the resolver shows every health check and why it says what it says', async () => {
   const { body } = await ask('/health-checks');
   const [first] = body['healthChecks'] as HealthCheckState[];

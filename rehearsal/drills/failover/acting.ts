@@ -35,13 +35,14 @@ const LOOK_EVERY_MS = 100;
 /** Good answers in a row that make a region verified. */
 const VERIFIED_BY = 2;
 /** Of what a command said: its end, where the reason stands. */
-const SAID_CHARS = 2_000;
+const SAID_CHARS = 8_000;
 
 const WORDS: Readonly<Record<Broken, string>> = {
   kill: 'killed',
   freeze: 'frozen',
   partition: 'cut off from the other regions',
   gray: 'answering /health and failing at work',
+  hollow: 'answering /health and /ready and failing at work',
   outage: 'gone, with its links and its copy of the data',
 };
 
@@ -52,7 +53,9 @@ export class Acting implements Acts {
   readonly marks: Marker[] = [];
   /** Of the first fault or order. */
   faultAt: number | undefined;
-  #revivedAt: number | undefined;
+  readonly #revivals: number[] = [];
+  #latchDisabledAt: number | undefined;
+  #latchEnabledAt: number | undefined;
   #verifiedAt: number | null | undefined;
   readonly #orders: Ordered[] = [];
   readonly #options: ActingOptions;
@@ -63,10 +66,17 @@ export class Acting implements Acts {
     this.dnsWithinMs = options.dnsWithinMs;
   }
 
-  get seen(): Pick<Seen, 'revivedAt' | 'orders' | 'verifiedAt'> {
+  get seen(): Pick<
+    Seen,
+    'revivedAt' | 'revivals' | 'orders' | 'verifiedAt' | 'latchDisabledAt' | 'latchEnabledAt'
+  > {
+    const revivedAt = this.#revivals.at(-1);
     return {
       orders: this.#orders,
-      ...(this.#revivedAt === undefined ? {} : { revivedAt: this.#revivedAt }),
+      revivals: this.#revivals,
+      ...(revivedAt === undefined ? {} : { revivedAt }),
+      ...(this.#latchDisabledAt === undefined ? {} : { latchDisabledAt: this.#latchDisabledAt }),
+      ...(this.#latchEnabledAt === undefined ? {} : { latchEnabledAt: this.#latchEnabledAt }),
       ...(this.#verifiedAt === undefined ? {} : { verifiedAt: this.#verifiedAt }),
     };
   }
@@ -83,12 +93,22 @@ export class Acting implements Acts {
     this.#mark(at, fault, 'fault');
   }
 
-  async revive(role: ServingRole): Promise<void> {
+  async revive(role: ServingRole, into?: 'partition'): Promise<void> {
     const { region } = this.#region(role);
-    this.#options.step(`reviving ${region}`);
-    await this.#orStopped(this.#options.system.fault(region, 'revive'));
-    this.#revivedAt = preciseNow();
-    this.#mark(this.#revivedAt, 'revived', 'plain');
+    this.#options.step(`reviving ${region}${into ? `, ${WORDS[into]}` : ''}`);
+    await this.#orStopped(this.#options.system.fault(region, 'revive', into));
+    const at = preciseNow();
+    this.#revivals.push(at);
+    this.#mark(at, into ? 'revived, cut off' : 'revived', 'plain');
+  }
+
+  latch(change: 'disable' | 'enable'): void {
+    this.#options.step(`operator: ${change} the health check that keeps an evacuated primary out of DNS`);
+    this.#options.system.disableLatch(change === 'disable');
+    const at = preciseNow();
+    if (change === 'disable') this.#latchDisabledAt = at;
+    else this.#latchEnabledAt = at;
+    this.#mark(at, `check ${change}d`, 'plain');
   }
 
   pause(ms: number): Promise<void> {

@@ -55,7 +55,7 @@ export function runChart(result: VariantResult, regions: readonly string[]): str
 /** Every request around the fault: when it was answered, after how long, by whom. */
 export function faultChart(result: VariantResult, regions: readonly string[]): string {
   const { history, faultAt, measurements } = result;
-  const { longestGap, redirectMs } = measurements;
+  const { longestGap, redirectMs = null } = measurements;
   const to = faultAt + Math.min(5_000, Math.max(800, longestGap.to - faultAt + 300, (redirectMs ?? 0) + 300));
   const frame = frameOf(faultAt - 250, to, 250);
   const near = history.filter(

@@ -11,8 +11,9 @@ export interface MeasureInput {
   readonly region: string;
   /** Acknowledged writes that a read afterwards did not find, per region asked. */
   readonly missing: readonly { readonly key: string; readonly region: string; readonly found: string }[];
-  /** Whether a client that knows only the failover name has to be served elsewhere, or worked beside at all. */
-  readonly dns: 'moves' | 'stays' | 'absent';
+  /** Whether clients are to leave it, and be served elsewhere. */
+  readonly leaves: boolean;
+  readonly dnsExpected: boolean;
 }
 
 export interface Gap {
@@ -21,8 +22,9 @@ export interface Gap {
 }
 
 export interface Measurements {
-  /** Fault to the first request another region received because of it and then served; null: there was none. */
-  readonly redirectMs: number | null;
+  /** Fault to the first request another region received because of it and then served; null: there was none. Absent
+   * where clients are not to leave. */
+  readonly redirectMs?: number | null;
   /** Between two successes of the library client, from the last one before the fault on: the outage that it saw. */
   readonly longestGapMs: number;
   readonly longestGap: Gap;
@@ -37,8 +39,8 @@ export interface Measurements {
   readonly attemptsPerOperation: number;
   readonly acknowledgedWrites: number;
   readonly acknowledgedWritesLost: number;
-  /** Of the DNS-only client: its last success at the broken region, to its first elsewhere (null: none came); where it is
-   * not to move, between two successes. Absent when not looked at. */
+  /** Of the DNS-only client: its last success at the broken region, to its first elsewhere (null: none came); where clients
+   * are not to leave, between two successes. Absent when not looked at. */
   readonly dnsOutageMs?: number | null;
   readonly dnsRequests?: number;
   readonly dnsRequestsFailed?: number;
@@ -51,7 +53,7 @@ export function measure(input: MeasureInput): Measurements {
   const steady = library.filter(({ scheduledAt, endedAt }) => scheduledAt >= steadyFrom && endedAt < faultAt);
   const attempts = steady.reduce((sum, entry) => sum + entry.attempts.length, 0);
   return {
-    redirectMs: redirectMsOf(library, input),
+    ...(input.leaves ? { redirectMs: redirectMsOf(library, input) } : {}),
     longestGapMs: longestGap.to - longestGap.from,
     longestGap,
     worstLatencyMs: library
@@ -67,7 +69,7 @@ export function measure(input: MeasureInput): Measurements {
     attemptsPerOperation: steady.length === 0 ? Number.NaN : attempts / steady.length,
     acknowledgedWrites: acknowledgedWrites(history).size,
     acknowledgedWritesLost: new Set(missing.map(({ key }) => key)).size,
-    ...(input.dns === 'absent' ? {} : measureDns(input)),
+    ...(input.dnsExpected ? measureDns(input) : {}),
   };
 }
 
@@ -75,7 +77,7 @@ function measureDns(input: MeasureInput): Partial<Measurements> {
   const dns = input.history.filter(({ client }) => client === 'dns');
   const gap = longestGapOf(dns, input.faultAt);
   return {
-    dnsOutageMs: input.dns === 'moves' ? dnsOutageMsOf(dns, input) : gap.to - gap.from,
+    dnsOutageMs: input.leaves ? dnsOutageMsOf(dns, input) : gap.to - gap.from,
     dnsRequests: dns.length,
     dnsRequestsFailed: dns.filter(({ ok }) => !ok).length,
   };

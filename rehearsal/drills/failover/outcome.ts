@@ -84,9 +84,9 @@ function sectionOf(result: VariantResult): Section {
   };
 }
 
-function changeNote({ what, from, to, by, reason, votes, at }: RoutingChange): string {
-  const cast = votes.map(({ observer, why }) => `${observer}: ${why}`).join('; ');
-  return `${new Date(at).toISOString()} ${what} from ${from} to ${to} by ${by}: ${reason}${cast === '' ? '' : ` (${cast})`}`;
+/** The reason of the observers names their votes. */
+function changeNote({ what, from, to, by, reason, at }: RoutingChange): string {
+  return `${new Date(at).toISOString()} ${what} from ${from} to ${to} by ${by}: ${reason}`;
 }
 
 function orderNote({ command, args, at, endedAt, code, said }: Ordered): string {

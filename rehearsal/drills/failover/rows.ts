@@ -16,14 +16,15 @@ const LINES: readonly Line[] = [
   {
     label: 'redirect',
     judgedAs: 'redirect',
-    show: ({ redirectMs }) => (redirectMs === null ? 'never' : milliseconds(redirectMs)),
+    show: ({ redirectMs }) =>
+      redirectMs === undefined ? undefined : redirectMs === null ? 'never' : milliseconds(redirectMs),
   },
   {
     label: 'longest gap between successes',
     judgedAs: 'longest gap between successes',
-    show: ({ longestGapMs }) => milliseconds(longestGapMs),
+    show: ({ longestGapMs }) => lasting(longestGapMs),
   },
-  { label: 'worst request latency', show: ({ worstLatencyMs }) => milliseconds(worstLatencyMs) },
+  { label: 'worst request latency', show: ({ worstLatencyMs }) => lasting(worstLatencyMs) },
   {
     label: 'DNS-only outage',
     judgedAs: 'DNS-only outage',
@@ -55,6 +56,11 @@ const LINES: readonly Line[] = [
   },
   { label: 'latency p95, steady', show: ({ steadyLatencyMsP95 }) => milliseconds(steadyLatencyMsP95) },
 ];
+
+/** Milliseconds mean something up to some seconds. */
+function lasting(ms: number): string {
+  return ms < 10_000 ? milliseconds(ms) : seconds(ms);
+}
 
 /** What was measured of the load, then what was seen of the system's decisions. */
 export function rowsOf(variants: readonly VariantResult[]): readonly Row[] {

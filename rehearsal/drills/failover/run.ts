@@ -3,6 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { dnsFailoverMs } from '../../../config/recovery.ts';
 import { preciseNow } from '../../measuring.ts';
 import { Children } from '../../supervisor/children.ts';
 import { judged } from '../lines.ts';
@@ -105,7 +106,7 @@ class VariantRun {
     this.#step(`${profile.requestsPerSecond} requests/s, warming up for ${warmUpMs / 1_000} s`);
     await this.#stopping.pause(warmUpMs);
     await this.#steady();
-    const watch = this.#plan.follow && new Watch(this.#system);
+    const watch = this.#follow && new Watch(this.#system);
     try {
       const acting = this.#acting(watch);
       await this.#variant.act(acting);
@@ -143,15 +144,14 @@ class VariantRun {
 
   #acting(watch: Watch | undefined): Acting {
     const { config } = this.#options;
-    const { dnsOutageMs } = this.#plan.limits(config);
-    const waits = this.#system.dns !== undefined && dnsOutageMs !== undefined;
+    const { dnsOutageMs } = this.#limits(config);
     return new Acting({
       config,
       system: this.#system,
       stopping: this.#stopping,
       watch,
       dnsServedBy: () => this.#dnsServedBy,
-      dnsWithinMs: waits ? dnsOutageMs + DNS_GRACE_MS : undefined,
+      dnsWithinMs: this.#system.dns && (dnsOutageMs ?? dnsFailoverMs(config)) + DNS_GRACE_MS,
       signal: this.#options.signal,
       step: (text) => this.#step(text),
     });
@@ -167,13 +167,15 @@ class VariantRun {
   }): Promise<VariantResult> {
     const { acting, startedAt, endedAt, history, missing, looks } = parts;
     const { name } = this.#variant;
-    const { limits, follow, dnsMoves, notes = [] } = this.#plan;
+    const { leaves, notes = [] } = this.#plan;
+    const follow = this.#follow;
     const { config } = this.#options;
     const { faultAt } = acting;
     if (faultAt === undefined) throw new DrillError(`${name} did nothing to the system`);
     const steadyFrom = faultAt - MEASURED_MS;
-    const dns = this.#system.dns === undefined ? 'absent' : dnsMoves ? 'moves' : 'stays';
-    const measurements = measure({ history, steadyFrom, faultAt, region: this.#region, missing, dns });
+    const dnsExpected = this.#system.dns !== undefined;
+    const region = this.#region;
+    const measurements = measure({ history, steadyFrom, faultAt, region, missing, leaves, dnsExpected });
     const seen: Seen = {
       ...acting.seen,
       region: this.#region,
@@ -184,7 +186,6 @@ class VariantRun {
       history,
       looks,
       changes: follow ? await this.#changes() : [],
-      jobs: follow ? await this.#stopping.orStopped(this.#system.jobs()) : [],
     };
     const said = judged(follow?.(seen, config) ?? []);
     return {
@@ -198,7 +199,7 @@ class VariantRun {
       measurements,
       missing,
       targets: [
-        ...judge(name, measurements, limits(config)),
+        ...judge(name, measurements, this.#limits(config)),
         ...said.targets.map((target) => ({ ...target, name: `${name}: ${target.name}` })),
       ],
       rows: said.rows,
@@ -209,6 +210,14 @@ class VariantRun {
       orders: seen.orders,
       notes,
     };
+  }
+
+  get #limits(): FailoverPlan['limits'] {
+    return this.#variant.limits ?? this.#plan.limits;
+  }
+
+  get #follow(): FailoverPlan['follow'] {
+    return this.#variant.follow ?? this.#plan.follow;
   }
 
   /** The oldest first. */

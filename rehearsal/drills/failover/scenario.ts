@@ -24,8 +24,8 @@ export interface Acts {
   readonly dnsWithinMs: number | undefined;
   regionOf(role: ServingRole): string;
   fault(role: ServingRole, fault: Broken): Promise<void>;
-  /** Resolves once the region runs again. */
-  revive(role: ServingRole): Promise<void>;
+  /** Resolves once the region runs again, `into` a partition from the other regions where that is asked for. */
+  revive(role: ServingRole, into?: 'partition'): Promise<void>;
   pause(ms: number): Promise<void>;
   /** Until the DNS-only client is served by that region. */
   untilDnsServedBy(role: ServingRole, withinMs: number | undefined): Promise<void>;
@@ -37,6 +37,8 @@ export interface Acts {
   untilPaging(whose: 'all' | 'none', withinMs: number): Promise<void>;
   /** Runs an operator's command to its end. */
   order(command: OperatorCommand, args: readonly string[]): Promise<void>;
+  /** Disables the health check that keeps an evacuated primary out of DNS, as a failback says, or enables it again. */
+  latch(change: 'disable' | 'enable'): void;
 }
 
 export interface Variant {
@@ -48,6 +50,9 @@ export interface Variant {
   readonly done: string;
   /** The first fault or order in it is what outages are counted from. */
   readonly act: (acts: Acts) => Promise<void>;
+  /** @default the plan's */
+  readonly limits?: (config: Config) => Limits;
+  readonly follow?: (seen: Seen, config: Config) => readonly Line[];
 }
 
 export interface FailoverPlan {
@@ -60,16 +65,16 @@ export interface FailoverPlan {
   readonly settleMs: number;
   /** Each on a system of its own. */
   readonly variants: readonly Variant[];
-  /** Whether clients that know only the failover name have to be served elsewhere; otherwise their longest gap counts. */
-  readonly dnsMoves: boolean;
+  /** Whether clients are to leave the region, DNS-only ones too; otherwise their longest gap counts. */
+  readonly leaves: boolean;
   readonly limits: (config: Config) => Limits;
-  /** Whether the routing state, DNS, `/health` and pages are watched meanwhile, and what is said of that. */
+  /** For every variant that has none of its own: whether the routing state, DNS, `/health` and pages are watched meanwhile, and what is said of that. */
   readonly follow?: (seen: Seen, config: Config) => readonly Line[];
   /** For the report, below the figures. */
   readonly notes?: readonly string[];
 }
 
-/** Each holds for every variant; what is undefined is measured and not judged. */
+/** What is undefined is measured and not judged. */
 export interface Limits {
   /** Fault to the first request that the standby then serves; below, not at. */
   readonly redirectMs?: number;

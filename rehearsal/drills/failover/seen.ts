@@ -1,6 +1,6 @@
 // What a drill saw of the system's own decisions, beside its load: pure facts, with times in Unix ms.
 import type { RoutingChange } from '../../../protocol/routing.ts';
-import type { JobRecord, OperatorCommand } from '../system.ts';
+import type { OperatorCommand } from '../system.ts';
 import type { OperationEntry } from './history.ts';
 
 /** At one moment, about once a second. */
@@ -38,13 +38,16 @@ export interface Seen {
   readonly faultAt: number;
   /** The last revival; absent when nothing was revived. */
   readonly revivedAt?: number;
+  /** All of them, the oldest first. */
+  readonly revivals: readonly number[];
+  /** When the latch in DNS was taken away, and when it was put back; absent when nobody did. */
+  readonly latchDisabledAt?: number;
+  readonly latchEnabledAt?: number;
   readonly endedAt: number;
   readonly history: readonly OperationEntry[];
   readonly looks: readonly Look[];
   /** Of the routing state, as the table has them in the end, the oldest first. */
   readonly changes: readonly RoutingChange[];
-  /** Recorded in the end. */
-  readonly jobs: readonly JobRecord[];
   readonly orders: readonly Ordered[];
   /** When the other region had been found ready twice; null: never; absent when it was not asked. */
   readonly verifiedAt?: number | null;

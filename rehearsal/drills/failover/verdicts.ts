@@ -42,30 +42,104 @@ export function latchLines(seen: Seen, learnsWithinMs: number): readonly Line[] 
   const { region, revivedAt = Number.POSITIVE_INFINITY } = seen;
   const after = seen.looks.filter(({ at }) => at > revivedAt);
   const learned = after.find(({ health }) => health[region] === 'evacuated');
-  const back = after.filter(({ leadsTo }) => leadsTo === region);
-  const forgot =
-    learned === undefined
-      ? after
-      : after.filter(({ at, health }) => at > learned.at && health[region] === 'ok');
+  // Before it knew it may have answered as it did when it had no memory.
+  const knewAt = learned?.at ?? Number.NEGATIVE_INFINITY;
+  const back = after.filter(
+    ({ at, leadsTo, health }) => leadsTo === region || (at > knewAt && health[region] === 'ok'),
+  );
   return [
     within('revived primary knows it is evacuated', learned && learned.at - revivedAt, learnsWithinMs),
     {
       label: 'looks after the revival that found it back',
-      text: `${forgot.length + back.length} of ${after.length}`,
-      promise: none(after.length === 0 ? Number.NaN : forgot.length + back.length, 'looks'),
+      text: `${back.length} of ${after.length}`,
+      promise: none(after.length === 0 ? Number.NaN : back.length, 'looks'),
     },
   ];
 }
 
-/** Jobs that must run once: a region that comes back tries them at once, as its schedules begin anew. */
-export function jobsLine({ jobs, region, revivedAt = Number.POSITIVE_INFINITY }: Seen): Line {
-  const begun = jobs.filter((it) => it.region === region && it.at > revivedAt);
-  return {
-    label: 'run-once jobs the revived primary began',
-    text: begun.length === 0 ? `0 of ${jobs.length}` : begun.map(({ job }) => job).join(', '),
-    promise: none(jobs.length === 0 ? Number.NaN : begun.length, 'jobs'),
-  };
+/**
+ * What a region that is up and down does after it was left: from `heldAfterMs` after the first move on DNS never leads
+ * there, and it says so itself whenever it is alive, except for the first moments of a process that has no memory.
+ */
+export function heldLines(
+  seen: Seen,
+  { heldAfterMs, learnsWithinMs }: { readonly heldAfterMs: number; readonly learnsWithinMs: number },
+): readonly Line[] {
+  const { region, revivals, looks } = seen;
+  const movedAt = movesOf(seen)[0]?.at ?? Number.POSITIVE_INFINITY;
+  const held = looks.filter(({ at }) => at > movedAt + heldAfterMs);
+  const isNew = (at: number) => revivals.some((revival) => at >= revival && at < revival + learnsWithinMs);
+  const back = held.filter(({ leadsTo }) => leadsTo === region).length;
+  const evacuated = held.filter(({ health }) => health[region] === 'evacuated').length;
+  const well = held.filter(({ at, health }) => health[region] === 'ok' && !isNew(at)).length;
+  return [
+    {
+      label: 'looks that found DNS back there after the move',
+      text: `${back} of ${held.length}`,
+      promise: none(held.length === 0 ? Number.NaN : back, 'looks'),
+    },
+    {
+      label: 'its /health then: evacuated',
+      text: `${evacuated} of ${held.length}`,
+      promise: { is: '≥', limit: 1, measured: evacuated, unit: 'looks' },
+    },
+    { label: 'its /health then: 200', text: `${well} of ${held.length}`, promise: none(well, 'looks') },
+  ];
 }
+
+/**
+ * A region that comes back cut off knows nothing of its evacuation, and says so by a `/health` of 200: then the alarm
+ * alone holds it out of DNS. `looksMin`: of 200, so many that DNS would have had the time to lead back.
+ */
+export function memorylessLines(seen: Seen, looksMin: number): readonly Line[] {
+  const { region, looks, revivals } = seen;
+  const [cutOffAt = Number.POSITIVE_INFINITY, healedAt = Number.NEGATIVE_INFINITY] = revivals;
+  const during = looks.filter(({ at }) => at > cutOffAt && at < healedAt);
+  const well = during.filter(({ health }) => health[region] === 'ok').length;
+  const back = during.filter(({ leadsTo }) => leadsTo === region).length;
+  return [
+    {
+      label: 'revived and cut off: its /health answered 200',
+      text: `${well} of ${during.length} looks`,
+      promise: { is: '≥', limit: looksMin, measured: well, unit: 'looks' },
+    },
+    {
+      label: 'of them, looks that found DNS back',
+      text: `${back} of ${during.length}`,
+      promise: none(during.length === 0 ? Number.NaN : back, 'looks'),
+    },
+  ];
+}
+
+/** A failback from a region that is cut off: DNS stays there until somebody takes the latch away, as the command says. */
+export function latchTakenAwayLines(seen: Seen, followsWithinMs: number): readonly Line[] {
+  const { region, looks, orders } = seen;
+  const { latchDisabledAt: takenAt = Number.NaN, latchEnabledAt: backAt = Number.NaN } = seen;
+  const movedAt = movesOf(seen).at(-1)?.at ?? Number.NaN;
+  const before = looks.filter(({ at }) => at > movedAt && at < takenAt);
+  const early = before.filter(({ leadsTo }) => leadsTo === region).length;
+  const followed = looks.find(({ at, leadsTo }) => at > takenAt && leadsTo === region);
+  const after = looks.filter(({ at }) => at > backAt);
+  const away = after.filter(({ leadsTo }) => leadsTo !== region).length;
+  const told = orders.some(({ command, said }) => command === 'failback' && TELLS.test(said));
+  return [
+    {
+      label: 'looks before that found DNS at the primary',
+      text: `${early} of ${before.length}`,
+      promise: none(before.length === 0 ? Number.NaN : early, 'looks'),
+    },
+    yesLine('failback says which check to disable', told),
+    within('check disabled to DNS at the primary', followed && followed.at - takenAt, followsWithinMs),
+    {
+      label: 'looks after it was enabled again that found DNS elsewhere',
+      text: `${away} of ${after.length}`,
+      promise: none(after.length === 0 ? Number.NaN : away, 'looks'),
+    },
+  ];
+}
+
+/** In the words of `bin/`, with the order itself. */
+const TELLS = /disable its check now: .*"disabled":true/;
 
 /** `/health` of the region whose work failed, until it heard of its evacuation. */
 export function healthLine({ looks, faultAt, region, revivedAt, endedAt }: Seen): Line {
@@ -124,21 +198,24 @@ export function pagingLines(seen: Seen, { clearedWithinMs }: { clearedWithinMs: 
   ];
 }
 
-/** Who is active when the drill ends; a region that never lost it counts without any routing state. */
-export function activeLine({ looks, region }: Seen): Line {
+/** Who is active when the drill ends; a region that never lost it counts without any routing state.
+ * @param expected @default nobody in particular: it is told and not judged */
+export function activeLine({ looks, region }: Seen, expected?: string): Line {
   const active = looks.at(-1)?.active ?? region;
-  return {
-    label: 'active in the end',
-    text: active,
-  };
+  const line = { label: 'active in the end', text: active };
+  if (expected === undefined) return line;
+  const measured = active === expected ? 1 : 0;
+  return { ...line, promise: { is: '=', limit: 1, measured, unit: expected } };
 }
 
-/** Whether the first order of its kind was refused: it ended as refused, and left the routing state alone. */
+/** Whether the first order of its kind was refused for the hold-down alone, and left the routing state as it was. */
 export function refusedLine({ orders, changes }: Seen, command: OperatorCommand): Line {
   const order = orders.find((it) => it.command === command);
   const changed = changes.filter((it) => order && it.at >= order.at && it.at <= order.endedAt).length;
-  const refused = order?.code === REFUSED && changed === 0;
-  const ended = order === undefined ? 'never run' : `ended with ${order.code}, ${changed} changes`;
+  const forHoldDown = HOLD_DOWN_ALONE.test(order?.said.trim().split('\n').at(-1) ?? '');
+  const refused = order?.code === REFUSED && changed === 0 && forHoldDown;
+  const why = forHoldDown ? '' : ', not for the hold-down alone';
+  const ended = order === undefined ? 'never run' : `ended with ${order.code}, ${changed} changes${why}`;
   return {
     label: `${command} during the hold-down, without --force`,
     text: refused ? 'refused' : ended,
@@ -148,6 +225,21 @@ export function refusedLine({ orders, changes }: Seen, command: OperatorCommand)
 
 /** By `bin/`: 0 done, 1 refused or not done, 2 could not run. */
 const REFUSED = 1;
+
+/** In the words of `bin/`: one reason, and how to go on all the same. Reasons are joined by semicolons. */
+const HOLD_DOWN_ALONE =
+  /refused: the active region changed [^;]* ago \([^;]*\): nobody moves it again for another [^;]* \(--force [^;]*\)$/;
+
+/** What was overridden by force is recorded with the move, and it was the hold-down and nothing else. */
+export function forcedLine(seen: Pick<Seen, 'changes'>): Line {
+  const reason = movesOf(seen).at(-1)?.reason ?? '';
+  const forced = /; forced over: (.*)$/.exec(reason)?.[1] ?? 'nothing';
+  return {
+    label: 'the last move was forced over',
+    text: forced,
+    promise: { is: '=', limit: 1, measured: forced === 'the hold-down' ? 1 : 0, unit: 'the hold-down alone' },
+  };
+}
 
 /** How long each command that was carried out took, and that it ended well. */
 export function orderLines({ orders }: Seen): readonly Line[] {
@@ -194,6 +286,14 @@ export function within(label: string, ms: number | undefined, limitMs: number): 
     label,
     text: ms === undefined ? 'never' : seconds(ms),
     promise: { is: '<', limit: limitMs / 1_000, measured, unit: 's' },
+  };
+}
+
+function yesLine(label: string, isSo: boolean): Line {
+  return {
+    label,
+    text: isSo ? 'yes' : 'no',
+    promise: { is: '=', limit: 1, measured: isSo ? 1 : 0, unit: 'times' },
   };
 }
 

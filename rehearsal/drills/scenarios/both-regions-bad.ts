@@ -17,7 +17,7 @@ export const BOTH_REGIONS_BAD: FailoverPlan = {
   settleMs: 3_000,
   variants: [
     {
-      name: 'both gray',
+      name: 'both-gray',
       role: 'primary',
       done: 'failing at work, and so is the standby',
       async act(acts) {
@@ -30,7 +30,7 @@ export const BOTH_REGIONS_BAD: FailoverPlan = {
       },
     },
   ],
-  dnsMoves: false,
+  leaves: false,
   // Clients fail while both regions do; what they had been told stands.
   limits: () => ({ acknowledgedWritesLost: 0, staleReads: 0 }),
   follow: (seen) => [

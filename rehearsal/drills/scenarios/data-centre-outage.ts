@@ -6,8 +6,8 @@ import { runFailover } from '../failover/run.ts';
 import type { FailoverPlan } from '../failover/scenario.ts';
 import {
   activeLine,
-  jobsLine,
   latchLines,
+  memorylessLines,
   movedLine,
   movesLine,
   verifiedLine,
@@ -22,6 +22,9 @@ const MOVED_WITHIN_MS = 120_000;
 const VERIFIED_WITHIN_MS = 60_000;
 /** Of a process that starts, and reads the routing state with its first request. */
 const LEARNS_WITHIN_MS = 15_000;
+const LATCHED_FOR_MS = 20_000;
+/** Good looks at `/health` that would be enough for its check to turn, and for DNS to lead back. */
+const LOOKS_MIN = 45;
 
 export const DATA_CENTRE_OUTAGE: FailoverPlan = {
   name: 'data-centre-outage',
@@ -38,13 +41,15 @@ export const DATA_CENTRE_OUTAGE: FailoverPlan = {
         await acts.untilActive('standby', MOVED_WITHIN_MS);
         await acts.untilVerified('standby', VERIFIED_WITHIN_MS);
         await acts.untilDnsServedBy('standby', acts.dnsWithinMs);
-        await acts.revive('primary');
-        // As long as DNS would need to lead back, were it not held.
+        // With no memory of its evacuation, and nobody to learn of it from: as long as DNS would need to lead back.
+        await acts.revive('primary', 'partition');
         await acts.pause(dnsFailoverMs(acts.config));
+        await acts.revive('primary');
+        await acts.pause(LATCHED_FOR_MS);
       },
     },
   ],
-  dnsMoves: true,
+  leaves: true,
   limits: (config) => ({
     longestGapMs: PROMISE_MS,
     dnsOutageMs: dnsFailoverMs(config),
@@ -56,12 +61,12 @@ export const DATA_CENTRE_OUTAGE: FailoverPlan = {
     movedLine(seen, PROMISE_MS),
     verifiedLine(seen, PROMISE_MS),
     movesLine(seen, '=', 1),
+    ...memorylessLines(seen, LOOKS_MIN),
     ...latchLines(seen, LEARNS_WITHIN_MS),
-    jobsLine(seen),
-    activeLine(seen),
+    activeLine(seen, seen.other),
   ],
   notes: [
-    `After the revival the drill waits as long as DNS would need to lead back to the primary, were its check not held down by the alarm that the standby's observer feeds.`,
+    `The primary is revived cut off from the other regions first, as long as DNS would need to lead back: it cannot read the routing state and has none in memory, so its /health answers 200 and the alarm that the standby's observer feeds is all that holds DNS. Then it reaches the others again, and has to learn.`,
   ],
 };
 
@@ -69,6 +74,6 @@ export const dataCentreOutage: Scenario = {
   name: DATA_CENTRE_OUTAGE.name,
   title: 'The whole primary region is gone, and comes back',
   about:
-    'Nothing of the primary answers any more, neither clients nor other regions. Clients of the library go on; the observers move to the standby, which has to be found ready twice; a client that knows only the failover name is served again within the time of DNS. What comes back with no memory of it has to learn that it is evacuated, and DNS has to stay where it is, until an operator says otherwise.',
+    'Nothing of the primary answers any more, neither clients nor other regions. Clients of the library go on; the observers move to the standby, which has to be found ready twice; a client that knows only the failover name is served again within the time of DNS. What comes back, with no memory of it and cut off at first, answers health checks: DNS has to stay where it is all the same, and the primary has to learn that it is evacuated as soon as it can, until an operator says otherwise.',
   run: (fresh, options) => runFailover(DATA_CENTRE_OUTAGE, fresh, options),
 };

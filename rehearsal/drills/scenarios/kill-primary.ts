@@ -18,7 +18,7 @@ export const KILL_PRIMARY: FailoverPlan = {
     { name: 'SIGKILL', role: 'primary', done: 'killed', act: breaking('kill', FAULT_MS_MIN) },
     { name: 'SIGSTOP', role: 'primary', done: 'frozen', act: breaking('freeze', FAULT_MS_MIN) },
   ],
-  dnsMoves: true,
+  leaves: true,
   limits: (config) => ({
     redirectMs: FAILOVER_MS_MAX,
     requestsFailed: 0,

@@ -268,8 +268,8 @@ export const FEED_PLANTS: readonly Plant[] = [
     mutations: [
       {
         file: 'lambdas/core/pulling.ts',
-        find: 'positionAt(startedMs - FEED_SETTLE_MS)',
-        replace: 'positionAt(startedMs)',
+        find: 'positionAt(completeOf(pull) - FEED_SETTLE_MS)',
+        replace: 'positionAt(completeOf(pull))',
       },
     ],
   },
@@ -280,8 +280,8 @@ export const FEED_PLANTS: readonly Plant[] = [
     mutations: [
       {
         file: 'lambdas/core/pulling.ts',
-        find: 'if (cursor.positions) return { ...cursor, positions: cursor.positions };',
-        replace: 'if (cursor.positions) return { ...cursor, startedMs: nowMs, positions: cursor.positions };',
+        find: 'return { ...cursor, ...lesser(cursor, reach), positions: cursor.positions };',
+        replace: 'return { ...cursor, ...reach, positions: cursor.positions };',
       },
     ],
   },
