@@ -1,14 +1,24 @@
-// `npm run bench [-- name …]`: paired measurements with their targets. The last line of output is all ratios in one
+// `npm run bench [-- name … --long]`: paired measurements with their targets. The last line of output is all ratios in one
 // line. Exit code 0 all targets met, 1 one was missed, 2 a name that is none.
 import { type Benchmark, type Summary, summarize } from './benchmark.ts';
 import { clientBenchmark } from './client.ts';
 import { queueBenchmark } from './queue.ts';
+import { restoreBenchmark } from './restore.ts';
 import { syncBenchmark } from './sync.ts';
 import { tailBenchmark } from './tail.ts';
 
-const BENCHMARKS: readonly Benchmark[] = [clientBenchmark, tailBenchmark, queueBenchmark, syncBenchmark];
+const BENCHMARKS: readonly Benchmark[] = [
+  clientBenchmark,
+  tailBenchmark,
+  queueBenchmark,
+  syncBenchmark,
+  restoreBenchmark,
+];
+const LONG = '--long';
 
-async function bench(names: readonly string[]): Promise<number> {
+async function bench(args: readonly string[]): Promise<number> {
+  const long = args.includes(LONG);
+  const names = args.filter((arg) => arg !== LONG);
   const unknown = names.find((name) => !BENCHMARKS.some((it) => it.name === name));
   if (unknown !== undefined) {
     console.error(
@@ -20,7 +30,7 @@ async function bench(names: readonly string[]): Promise<number> {
   for (const benchmark of BENCHMARKS) {
     if (names.length > 0 && !names.includes(benchmark.name)) continue;
     console.log(`${benchmark.name}: ${benchmark.about}`);
-    for (const ratio of await benchmark.run()) {
+    for (const ratio of await benchmark.run({ long })) {
       const summary = summarize(ratio);
       summaries.push(summary);
       const { name, min, median, max, target, met } = summary;

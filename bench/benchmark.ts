@@ -21,7 +21,12 @@ export interface Benchmark {
   /** As on the command line. */
   readonly name: string;
   readonly about: string;
-  run(): Promise<readonly Ratio[]>;
+  run(options: RunOptions): Promise<readonly Ratio[]>;
+}
+
+export interface RunOptions {
+  /** `--long`: with what takes minutes, where a benchmark has such. */
+  readonly long: boolean;
 }
 
 export interface Summary {

@@ -3,12 +3,13 @@
 import { parseArgs } from 'node:util';
 import { type Config, defineConfig, regionsOf } from '../config/config.ts';
 import { STAGES } from '../config/stages.ts';
-import { bucketName, tableName } from '../lib/names.ts';
+import { bucketName } from '../lib/names.ts';
 import { journalHour, journalHourMs } from '../protocol/journal.ts';
 import { bringHome, fillJournal, parkedOf } from './journal/fill.ts';
 import { type JournalPlace, openJournalPlace } from './journal/places.ts';
 import { verifyJournal } from './journal/verify.ts';
 import { linesOf } from './journal/words.ts';
+import { assertUrl, stageFrom, type TableAddress, WHERE_OPTIONS } from './routing/where.ts';
 
 const USAGE = `npm run journal -- verify [--region R]... [--since HOUR]
 npm run journal -- fill --region R [--since HOUR]
@@ -17,8 +18,9 @@ npm run journal -- fill --region R [--since HOUR]
   --region      whose journal; default all (verify)
   --since       the first hour looked at, such as 2026-07-01T05Z; default the first there is
   --wait        how long changes may still be on their way into a journal, in seconds; default 120
-  --stage       default dev
-  --endpoint    another endpoint than AWS's, such as a rehearsal's; so does AWS_ENDPOINT_URL
+  --stage       default the rehearsal that runs here; without one, dev
+  --endpoint    another endpoint than AWS's; so does AWS_ENDPOINT_URL
+  --state       where npm start left word of the rehearsal; default .cache/rehearsal.json
 Exit code: 0 nothing is missing, 1 something is, 2 could not run.`;
 
 const MISSING = 1;
@@ -27,31 +29,33 @@ const COULD_NOT_RUN = 2;
 interface Command {
   readonly what: 'verify' | 'fill';
   readonly stage: string;
+  readonly table: TableAddress;
   readonly config: Config;
   readonly regions: readonly string[];
   readonly since: string | undefined;
   readonly waitMs: number;
-  readonly endpoint: string | undefined;
 }
 
-function commandFrom(args: readonly string[]): Command | 'help' {
+async function commandFrom(args: readonly string[]): Promise<Command | 'help'> {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
     options: {
-      stage: { type: 'string', default: 'dev' },
+      stage: WHERE_OPTIONS.stage,
       region: { type: 'string', multiple: true },
       since: { type: 'string' },
       wait: { type: 'string', default: '120' },
-      endpoint: { type: 'string' },
+      endpoint: WHERE_OPTIONS.endpoint,
+      state: WHERE_OPTIONS.state,
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) return 'help';
-  const { stage, region, since, wait, endpoint } = values;
+  const { region, since, wait, endpoint } = values;
   const [what, ...others] = positionals;
   if ((what !== 'verify' && what !== 'fill') || others.length > 0)
     throw new RangeError(`expected verify or fill, got "${positionals.join(' ')}"`);
+  const { stage, table } = await stageFrom(values);
   const raw = Object.hasOwn(STAGES, stage) ? STAGES[stage] : undefined;
   if (!raw) throw new RangeError(`--stage is one of ${Object.keys(STAGES).join(', ')}, got "${stage}"`);
   const config = defineConfig(stage, raw);
@@ -63,10 +67,9 @@ function commandFrom(args: readonly string[]): Command | 'help' {
   if (since !== undefined && journalHourMs(since) === undefined)
     throw new RangeError(`--since is an hour such as ${journalHour(0)}, got "${since}"`);
   if (!/^\d{1,6}$/.test(wait)) throw new RangeError(`--wait is in whole seconds, got "${wait}"`);
-  if (endpoint !== undefined && !/^https?:\/\//.test(endpoint))
-    throw new RangeError(`--endpoint is an http or https URL, got "${endpoint}"`);
+  if (endpoint !== undefined) assertUrl('--endpoint', endpoint);
   const regions = [...new Set(region ?? all)];
-  return { what, stage, config, regions, since, waitMs: Number(wait) * 1_000, endpoint };
+  return { what, stage, table, config, regions, since, waitMs: Number(wait) * 1_000 };
 }
 
 interface Opened {
@@ -78,13 +81,14 @@ interface Opened {
 }
 
 /** A region that is down must not keep the others from being looked at. */
-async function openPlaces({ stage, config, regions, endpoint }: Command): Promise<Opened> {
+async function openPlaces({ stage, table, config, regions }: Command): Promise<Opened> {
   const open = (region: string) =>
     openJournalPlace({
       region,
-      table: tableName(stage),
+      table: table.name,
       bucketIn: (account) => bucketName(stage, 'backup', region, account),
-      endpoint,
+      endpoint: table.endpoint,
+      credentials: table.credentials,
     });
   const others = regionsOf(config).filter((region) => !regions.includes(region));
   const [places, settled] = await Promise.all([
@@ -145,7 +149,7 @@ function withSilent(code: number, { silent }: Opened): number {
 }
 
 try {
-  const command = commandFrom(process.argv.slice(2));
+  const command = await commandFrom(process.argv.slice(2));
   if (command === 'help') console.log(USAGE);
   else process.exitCode = await (command.what === 'verify' ? runVerify(command) : runFill(command));
 } catch (error) {

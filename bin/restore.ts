@@ -3,13 +3,14 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { defineConfig } from '../config/config.ts';
+import { defineConfig, type Role, regionOf } from '../config/config.ts';
 import { STAGES } from '../config/stages.ts';
+import { Stamps } from '../protocol/restore-stamps.ts';
 import { accountOf } from './audit/places.ts';
 import { type Asked, askedIn, USAGE } from './restore/ask.ts';
 import { openPlaces } from './restore/places.ts';
+import { TaskQueues } from './restore/queue.ts';
 import { type Result, restore } from './restore/run.ts';
-import { Stamps } from './restore/sinks.ts';
 import { Target } from './restore/target.ts';
 import type { Ports } from './restore/work.ts';
 import { agreed, listenForInterrupts } from './routing/operator.ts';
@@ -34,6 +35,12 @@ const ENDINGS: Readonly<Record<Result['ending'], readonly [exitCode: number, wor
   interrupted: [INTERRUPTED, 'interrupted'],
 };
 
+/** Whose restore function may load. Where replicas only follow each other everything goes through one. */
+const WITH_WORKERS: Readonly<Record<'strong' | 'eventual', readonly Role[]>> = {
+  strong: ['primary', 'standby'],
+  eventual: ['primary'],
+};
+
 async function run(asked: Asked): Promise<number> {
   const where = await whereFrom(asked.where);
   if (!where)
@@ -48,6 +55,7 @@ async function run(asked: Asked): Promise<number> {
   const config = defineConfig(stage, raw);
   const account = await accountFrom(where.regions, table);
   const places = await openPlaces({ config, stage, account, address: table });
+  const queues = new TaskQueues({ stage, address: table });
   const regions = regionsFor(asked, where);
   const { lanes, force } = asked;
   const target = new Target({ address: { ...table, name: asked.ask.into ?? table.name }, regions, lanes });
@@ -55,9 +63,13 @@ async function run(asked: Asked): Promise<number> {
   const ports = portsOf(asked, interruption.signal);
   try {
     const stamps = new Stamps(randomBytes(8).toString('hex'), ports.now);
+    const functions = {
+      regions: WITH_WORKERS[config.consistency].map((role) => regionOf(config, role)),
+      queueIn: (region: string) => queues.in(region),
+    };
     const through = config.consistency === 'eventual' ? regions[0] : undefined;
     const result = await restore(
-      { places, target, lanes, force, ports, stamps, through },
+      { places, target, lanes, force, ports, stamps, through, functions },
       { ...asked, name: where.name },
     );
     return end(result, asked.json);
@@ -67,6 +79,7 @@ async function run(asked: Asked): Promise<number> {
   } finally {
     interruption.stop();
     places.close();
+    queues.close();
     target.close();
   }
 }

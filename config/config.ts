@@ -2,6 +2,7 @@
 // and what came. Whatever cannot meet the promises does not get past here (recovery.ts).
 import { HEARTBEAT, LIVENESS, SCALING, SERVER_MEMORY_MB } from './promises.ts';
 import { assertRecoverable } from './recovery.ts';
+import { checkWriteRate } from './write-rate.ts';
 
 /** Regions DynamoDB offers multi-Region strong consistency in: all three copies come from one set.
  * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html */
@@ -55,11 +56,21 @@ interface StageSettings {
   readonly recovery: {
     /** Largest data set the stage may hold; a restore of it must fit the complete-loss objective. */
     readonly dataGbMax: number;
-    /** Sustained restore rate of the whole data set. */
+    /** Sustained restore rate of the whole data set; what the table can take at most is in write-rate.ts. */
     readonly restoreGbPerMinute: number;
-    /** A full pass of the scrubber's sample, and the time to put damaged records back. */
+    /** What a write unit carries on average, in bytes: of smaller items less than it could. @default 1024 */
+    readonly bytesPerWriteUnit?: number;
+    /** Write units a second that the table can take from its first moment on; it costs once, and above 40,000 only once
+     * AWS has raised the account's quota. @default 4,000, as of any new table that is paid for on demand */
+    readonly warmWriteUnitsPerSecond?: number;
+    /** Tasks of a restore that the restore function of a Region does at once. */
+    readonly restoreWorkersMax: number;
+    /** How often the scrubber looks through items, in whole minutes, and the time to put damaged records back. */
     readonly scrubIntervalMs: number;
     readonly repairMs: number;
+    /** Items that the scrubber of a Region looks at in order each time; docs/ARCHITECTURE.md says how long it then takes
+     * to go over all of them. @default 200,000 */
+    readonly scrubItems?: number;
   };
   readonly onCall: { readonly email: string };
   /** Days logs are kept. */
@@ -187,8 +198,10 @@ export function defineConfig(stage: string, raw: StageConfig): Config {
   }
   positive('recovery.dataGbMax', recovery.dataGbMax);
   positive('recovery.restoreGbPerMinute', recovery.restoreGbPerMinute);
+  checkWriteRate(recovery, within, fail);
   positive('recovery.scrubIntervalMs', recovery.scrubIntervalMs);
   positive('recovery.repairMs', recovery.repairMs);
+  if (recovery.scrubItems !== undefined) within('recovery.scrubItems', recovery.scrubItems, 1_000, 400_000);
   if (!/^[^@\s]+@[^@\s]+$/.test(raw.onCall.email))
     fail('onCall.email', 'an e-mail address', raw.onCall.email);
   within('logRetentionDays', raw.logRetentionDays, 1, 3_653);

@@ -10,6 +10,8 @@ export const NONCURRENT_DAYS = 1;
 /** New objects are locked for the shortest tier, in every bucket: longer tiers extend the lock of each object once it is
  * verified, so that nothing is kept for years because it was damaged when it came. */
 export const LOCK_DAYS = RETENTION_DAYS.hourly;
+/** What a restore by workers leaves while it is under way goes as soon as its lock ends. */
+export const RESTORING_DAYS = LOCK_DAYS;
 /** Reading from Deep Archive takes hours, so the offsite copy is verified first. */
 export const ARCHIVED_AFTER_DAYS = 7;
 
@@ -29,6 +31,7 @@ export const KEPT: Readonly<Record<BackupBucketUse, readonly KeptPrefix[]>> = {
     { prefix: 'weekly/', days: RETENTION_DAYS.weekly },
     { prefix: 'journal/', days: JOURNAL_DAYS },
     { prefix: 'journal-parked/', days: JOURNAL_DAYS },
+    { prefix: 'restoring/', days: RESTORING_DAYS },
   ],
   offsite: [
     {

@@ -90,6 +90,16 @@ export function readLocks(source: Source = process.env): LockSettings {
   return locks;
 }
 
+/** What the name of every table begins with that a verification may make. */
+export function readScratchPrefix(source: Source = process.env): string {
+  return required(source, 'SCRATCH_PREFIX');
+}
+
+/** Where tasks of a restore come from. */
+export function readQueueUrl(source: Source = process.env): string {
+  return required(source, 'QUEUE_URL');
+}
+
 export interface BucketsFrom {
   readonly own: string;
   /** By region. */
@@ -137,6 +147,14 @@ export function readObserved(source: Source = process.env): Observed | undefined
       text,
     );
   return observed;
+}
+
+/** How many items the scrubber looks at in order, in one run. */
+export function readScrubItems(source: Source = process.env): number {
+  const text = required(source, 'SCRUB_ITEMS');
+  const items = Number(text);
+  if (!(Number.isInteger(items) && items >= 1)) throw unusable('SCRUB_ITEMS', 'a whole number from 1', text);
+  return items;
 }
 
 /** ARN of the region's own key. */

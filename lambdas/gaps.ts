@@ -36,6 +36,18 @@ export interface GapFillerParts {
   readonly recent: RecentKeys;
 }
 
+/** What filling came to. */
+export interface GapsFilled {
+  /** Entries brought here. */
+  readonly filled: number;
+  /** Entries that are in no bucket. */
+  readonly missing: number;
+  /** Those that could not be seen to: a bucket did not answer. */
+  readonly open: number;
+  /** Whether there are others, which were not looked at yet. */
+  readonly more: boolean;
+}
+
 /** Entries looked at in one invocation; what is left goes on in the next one of this environment. */
 const LINKS_MAX = 200;
 /** Gaps under way; more are left to `npm run audit -- fill`. */
@@ -45,7 +57,7 @@ export interface GapFiller {
   /** Says that this entry should be in the bucket; whether it is, `fill` finds out. */
   suspect(link: ChainLink): void;
   /** Walks back from every suspect until it meets an entry that is there, at most so many links. Never rejects. */
-  fill(): Promise<void>;
+  fill(): Promise<GapsFilled>;
 }
 
 export function createGapFiller({ region, audits, telemetry, recent }: GapFillerParts): GapFiller {
@@ -53,33 +65,38 @@ export function createGapFiller({ region, audits, telemetry, recent }: GapFiller
   /** By their keys. */
   const suspects = new Map<string, ChainLink>();
 
-  /** The entry's text; undefined when no region has it. What is brought here leads on to the entry before. */
-  async function bring(link: ChainLink): Promise<string | undefined> {
+  /** The entry's text, and whether it had to be brought; undefined when no region has it. What is brought here leads on
+   * to the entry before. */
+  async function bring(
+    link: ChainLink,
+  ): Promise<{ readonly text: string; readonly brought: boolean } | undefined> {
     const { record, sequence, hash } = link;
     const held = await own.entry(record, sequence, hash);
-    if (held !== undefined) return held;
+    if (held !== undefined) return { text: held, brought: false };
     const text = await firstWhole(hash, [...peers.values()], (store) => store.entry(record, sequence, hash));
     const entry = text === undefined ? undefined : parseEntry(text);
     if (text === undefined || !entry) return undefined;
     await own.archive(record, sequence, hash, text);
     const before = linkBefore(entry);
     if (before) suspect(before);
-    return text;
+    return { text, brought: true };
   }
 
-  async function resolve(key: string, link: ChainLink): Promise<void> {
-    const text = await bring(link);
-    if (text === undefined) {
+  async function resolve(key: string, link: ChainLink): Promise<'missing' | 'filled' | 'there'> {
+    const found = await bring(link);
+    if (found === undefined) {
       suspects.delete(key);
       telemetry.error('an audit entry is missing', new Error(`${key} is in no region's bucket`), { region });
-      return;
+      return 'missing';
     }
+    const { text, brought } = found;
     // Of an entry that was here already too: when it was brought its payload may have been out of reach.
     const entry = parseEntry(text);
     const sha256 = entry && lostElsewhere(entry);
     if (entry && sha256 !== undefined) await copyPayload(audits, entry.region, link.record.tenant, sha256);
     suspects.delete(key);
     recent.add(key);
+    return brought ? 'filled' : 'there';
   }
 
   function suspect(link: ChainLink): void {
@@ -93,18 +110,22 @@ export function createGapFiller({ region, audits, telemetry, recent }: GapFiller
     suspect,
     async fill() {
       const postponed = new Set<string>();
+      const counts = { filled: 0, missing: 0, there: 0 };
+      const next = () => [...suspects].find(([key]) => !postponed.has(key));
       for (let looked = 0; looked < LINKS_MAX; looked += 1) {
-        const next = [...suspects].find(([key]) => !postponed.has(key));
-        if (!next) return;
-        const [key, link] = next;
+        const suspected = next();
+        if (!suspected) break;
+        const [key, link] = suspected;
         try {
-          await resolve(key, link);
+          counts[await resolve(key, link)] += 1;
         } catch (error) {
-          // It stays a suspect while this environment lives; after that, `npm run audit -- fill` finds it.
+          // It stays a suspect while this environment lives; after that, the verification or `npm run audit -- fill` finds it.
           postponed.add(key);
           telemetry.warn('a gap in the audit trail stays open', { key, why: String(error) });
         }
       }
+      const { filled, missing } = counts;
+      return { filled, missing, open: postponed.size, more: next() !== undefined };
     },
   };
 }

@@ -1,13 +1,16 @@
 // The functions, as data: what each is for, how long it may take, what it may do to the table and to the audit buckets,
 // and how it is kept ready. Constructs read this; nothing else says any of it.
 
+import { scrubberKey } from '../protocol/items.ts';
 import type { ServiceName } from '../protocol/metrics.ts';
 
 /** What a function may do to the table: exactly the calls its code makes. */
-export type TableAction = 'GetItem' | 'BatchGetItem' | 'UpdateItem' | 'DeleteItem';
+export type TableAction = 'GetItem' | 'BatchGetItem' | 'Scan' | 'PutItem' | 'UpdateItem' | 'DeleteItem';
 
 export interface TableNeeds {
   readonly actions: readonly TableAction[];
+  /** Updates the items under these partition keys, by the Region it runs in, and no others. */
+  readonly updates?: (region: string) => readonly string[];
   /** Queries index `feed`. */
   readonly feed?: true;
   /** Queries index `tombstones`. */
@@ -36,12 +39,18 @@ export interface FunctionSpec {
   /** Metric dimension `Service`. */
   readonly service: ServiceName;
   readonly timeoutS: number;
+  /** @default `capacity.memoryMb` */
+  readonly memoryMb?: number;
   readonly table?: TableNeeds;
   readonly audit?: AuditNeeds;
   /** Writes the journal into the backup buckets. */
   readonly journal?: true;
   /** Called by a schedule, and what one call does. */
-  readonly schedule?: { readonly every: 'minute' | 'quarter' | 'hour'; readonly does: string };
+  readonly schedule?: {
+    /** `configured`: as often as its stage says. */
+    readonly every: 'minute' | 'quarter' | 'hour' | 'configured';
+    readonly does: string;
+  };
   /** Checks that it can use the Region's key, for `/ready`. */
   readonly usesKey?: true;
   /** Kept warm by provisioned concurrency, from `capacity.instancesMin` to `capacity.instancesMax`. */
@@ -144,12 +153,29 @@ export const FUNCTIONS = {
   },
   // Asks for exports and leaves; waits up to half of this for a moment to become restorable (lambdas/routes/backup.ts).
   backup: { service: 'backup', timeoutS: 300, table: { actions: ['GetItem', 'UpdateItem'] } },
-  // Works for two thirds of this, and leaves the rest of a backup to the next call (lambdas/routes/verification.ts).
+  // Works for two thirds of this, and leaves the rest of a backup to the next call (lambdas/routes/verification.ts). What
+  // the audit archive lacks by the journal's word it brings from the others'.
   verification: {
     service: 'verification',
     timeoutS: 900,
     table: { actions: ['GetItem', 'UpdateItem'] },
-    schedule: { every: 'quarter', does: 'Backups are proven, file by file' },
+    audit: { entries: ['PutObject', 'GetObject'], payloads: ['PutObject', 'GetObject'], peers: true },
+    schedule: { every: 'quarter', does: 'Backups are proven, file by file, and the journal is kept whole' },
+  },
+  // Works for half of this, or for as many items as its stage says (lambdas/routes/scrubber.ts).
+  scrubber: {
+    service: 'scrubber',
+    timeoutS: 240,
+    table: { actions: ['GetItem', 'Scan'], updates: (region) => [scrubberKey(region).pk] },
+    schedule: { every: 'configured', does: 'Items are held against their hashes' },
+  },
+  // Works at a task for two thirds of this (lambdas/routes/restore.ts). Holds the index of what changed in a day, and has
+  // more than one processor to unpack, hash and send at once.
+  restore: {
+    service: 'restore',
+    timeoutS: 300,
+    memoryMb: 2_048,
+    table: { actions: ['GetItem', 'PutItem'] },
   },
   // Two readiness checks 5 s apart, each of which may take as long as the API lets it.
   pretraffic: { service: 'deployment', timeoutS: 90 },

@@ -2,6 +2,7 @@
 // rehearsal can name a resource without asking for it (ADR 0010).
 import type { Role } from '../config/config.ts';
 import type { Severity } from '../config/promises.ts';
+import type { ServiceName } from '../protocol/metrics.ts';
 
 /** The alias that every caller of a function goes through, and the stage of the API. */
 export const LIVE = 'live';
@@ -26,6 +27,11 @@ export function stackName(stage: string, layer: Layer): string {
 
 export function tableName(stage: string): string {
   return `${projectName(stage)}-records`;
+}
+
+/** What every table begins with that a verification makes for itself, loads a backup into and deletes. */
+export function scratchPrefix(stage: string): string {
+  return `${projectName(stage)}-scratch-`;
 }
 
 export function functionName(stage: string, name: string): string {
@@ -73,9 +79,15 @@ export function failoverPageAlarmName(stage: string): string {
   return `${projectName(stage)}-failover-page`;
 }
 
-/** The alarms of a Region's journal: it is behind or silent, and something had to be put beside it. */
-export function journalAlarmName(stage: string, what: 'lag' | 'parked'): string {
+/** The alarms of a Region's journal: it is behind or silent, something had to be put beside it, and it lacks what no other
+ * Region has. */
+export function journalAlarmName(stage: string, what: 'lag' | 'parked' | 'gaps'): string {
   return `${projectName(stage)}-journal-${what}`;
+}
+
+/** The alarm that a Region's audit archive lacks what no other Region has. */
+export function auditGapsAlarmName(stage: string): string {
+  return `${projectName(stage)}-audit-gaps`;
 }
 
 /** The alarms of a Region that counts copies of backups: one is missing, and more than one. */
@@ -86,6 +98,26 @@ export function backupAlarmName(stage: string, severity: 'warning' | 'critical')
 /** The alarms of a Region's verification: a backup must not be restored, and one has had no verdict for too long. */
 export function verificationAlarmName(stage: string, what: 'corrupted' | 'unverified'): string {
   return `${projectName(stage)}-backup-${what}`;
+}
+
+/** The alarms on damage in a Region's replica: what its scrubber knows of, and what a service met. */
+export function corruptionAlarmName(stage: string, service: ServiceName): string {
+  return `${projectName(stage)}-data-corruption-${service}`;
+}
+
+/** The alarm that nobody looks for damage in a Region any more. */
+export function scrubberSilentAlarmName(stage: string): string {
+  return `${projectName(stage)}-scrubber-silent`;
+}
+
+/** The queue a Region's restore function takes its tasks from, and where those stand that failed too often. */
+export function restoreQueueName(stage: string, use: 'tasks' | 'failed'): string {
+  return `${projectName(stage)}-restore-${use}`;
+}
+
+/** The alarm that a task of a restore failed too often. */
+export function restoreFailedAlarmName(stage: string): string {
+  return `${projectName(stage)}-restore-failed`;
 }
 
 /** The alarm that a Region's observer has stopped looking, and so has no vote. */

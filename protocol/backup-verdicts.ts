@@ -22,6 +22,8 @@ export interface BackupVerdict {
   readonly state: StateFacts;
   /** Whether all of it was loaded into a scratch table and read back. */
   readonly loaded: boolean;
+  /** How many of its files were: the first ones, where it is larger than what is loaded. Absent where none were. */
+  readonly loadedFiles?: number;
   /** Another backup of the same moment, and whether it restores the same. */
   readonly compared?: { readonly prefix: string; readonly same: boolean };
   /** The first ones; {@link BACKUP_PROBLEMS_MAX} at most. */

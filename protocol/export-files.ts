@@ -184,11 +184,12 @@ function asItem(item: Readonly<Record<string, unknown>>, path: string, at: Place
 function isValue(value: unknown, at: Place, path: string, name: string): value is ExportedValue {
   if (!isObject(value)) return false;
   let type: string | undefined;
+  let of: unknown;
   for (const key in value) {
     if (type !== undefined) return false;
     type = key;
+    of = value[key];
   }
-  const of = type === undefined ? undefined : value[type];
   switch (type) {
     case 'S':
       return typeof of === 'string';

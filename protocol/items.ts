@@ -65,10 +65,11 @@ export function feedShardOf(key: RecordKey): string {
 }
 
 function shardNumberOf(key: RecordKey): number {
+  const pk = recordPk(key);
   let hash = 0x811c9dc5;
-  for (const char of recordPk(key))
-    hash = Math.imul(hash ^ (char.codePointAt(0) as number), 0x01000193) >>> 0;
-  return hash % FEED_SHARDS;
+  // Names are ASCII (names.ts), so a code unit is a byte.
+  for (let at = 0; at < pk.length; at += 1) hash = Math.imul(hash ^ pk.charCodeAt(at), 0x01000193);
+  return (hash >>> 0) % FEED_SHARDS;
 }
 
 export function feedShard(tenant: string, shard: number): string {
@@ -113,6 +114,10 @@ export function jobKey(job: string) {
 /** `{ revision, state }`: how far the verification of a backup has come, as JSON; `what` is `<region>#<tier>`. */
 export function verificationKey(what: string) {
   return { pk: `CONTROL#verification#${what}`, sk: STATE } as const;
+}
+/** `{ revision, state }`: how far a region's scrubber has come, and which items it found damaged, as JSON. */
+export function scrubberKey(region: string) {
+  return { pk: `CONTROL#scrubber#${region}`, sk: STATE } as const;
 }
 /** `{ revision, state }`: how far a restore has come, as JSON; none: none is under way. */
 export const RESTORE_KEY = { pk: 'CONTROL#restore', sk: STATE } as const;

@@ -12,6 +12,8 @@ export const SERVICES = {
   maintenance: 'maintenance',
   backup: 'backup',
   verification: 'verification',
+  restore: 'restore',
+  scrubber: 'scrubber',
   deployment: 'deployment',
 } as const;
 
@@ -41,6 +43,9 @@ export const METRICS = {
    * be put beside it, since it could not take them. */
   journalLag: 'journal_lag',
   journalParked: 'journal_parked',
+  /** What a region's journal of the last day lacks and no other region's has; the same of audit entries and payloads. */
+  journalGaps: 'journal_gaps',
+  auditGaps: 'audit_gaps',
   /** Copies that are complete of the tick that has fewest, among those that should be by now; and those that are not. */
   backupCopies: 'backup_copies',
   backupReplicasFailed: 'backup_replicas_failed',
@@ -49,14 +54,22 @@ export const METRICS = {
   backupVerified: 'backup_verified',
   backupCorrupted: 'backup_corrupted',
   backupUnverifiedAge: 'backup_unverified_age',
+  /** Records that were loaded for a restore; tasks of it that are done, and attempts at one that failed. */
+  restoredRecords: 'restored_records',
+  restoreTasks: 'restore_tasks',
+  restoreFailures: 'restore_failures',
   /** Records that two replicas had written at once and that were brought together, or were late, by a reconciler; and
    * those that could not be. */
   reconciled: 'reconciled',
   reconcileFailures: 'reconcile_failures',
   /** Tombstones removed. */
   tombstonesSwept: 'tombstones_swept',
-  /** Payloads that do not match their SHA-256. */
+  /** Payloads that do not match their SHA-256, where somebody asked for them; and of a scrubber, all items of its
+   * region's replica that it knows to be damaged now. */
   dataCorruption: 'data_corruption',
+  /** Items a scrubber looked at; and how long ago, in ms, the one it has not looked at for longest may have been. */
+  scrubbed: 'scrubbed',
+  scrubAge: 'scrub_age',
   /** Write attempts refused because another region wrote the same item, or the table was busy. */
   storeRetries: 'store_retries',
   /** `/health` and `/ready` answers, and those that were not 200. */

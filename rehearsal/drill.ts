@@ -3,6 +3,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { RECORDS_DEFAULT } from './drills/backups/scene.ts';
 import { Rehearsals } from './drills/rehearsed.ts';
 import { reportOf } from './drills/report.ts';
 import { runScenario, type ScenarioResult } from './drills/scenario.ts';
@@ -17,6 +18,7 @@ const USAGE = `npm run drill [-- [scenario …] [options]]
   --html FILE            the report (default drill-report/index.html)
   --history FOLDER       every operation, one JSON object a line, for other checkers
   --seed N               of the load's choices (default: random, printed)
+  --records N            that are there before anything happens, in drills that restore (default ${RECORDS_DEFAULT})
   --no-dns               leave out the client that knows only the failover name
   --fallback on|off      off shows that the drill can fail
   --silence on|off       off shows that the drill can fail
@@ -31,6 +33,7 @@ const NOT_RUN = 2;
 interface Command {
   readonly scenarios: ReturnType<typeof scenariosOf>;
   readonly seed: number;
+  readonly records: number;
   readonly json: string | undefined;
   readonly html: string;
   readonly history: string | undefined;
@@ -52,6 +55,7 @@ function read(args: readonly string[]): Command | 'help' | 'list' {
       html: { type: 'string', default: REPORT_DEFAULT },
       history: { type: 'string' },
       seed: { type: 'string' },
+      records: { type: 'string', default: String(RECORDS_DEFAULT) },
       'no-dns': { type: 'boolean', default: false },
       fallback: { type: 'string', default: 'on' },
       silence: { type: 'string', default: 'on' },
@@ -64,9 +68,13 @@ function read(args: readonly string[]): Command | 'help' | 'list' {
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(values.seed);
   if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32))
     throw new RangeError(`--seed is a whole number from 0 to ${2 ** 32 - 1}, got ${values.seed}`);
+  const records = Number(values.records);
+  if (!(Number.isInteger(records) && records >= 1 && records <= 1_000_000))
+    throw new RangeError(`--records is a whole number from 1 to 1000000, got ${values.records}`);
   return {
     scenarios: scenariosOf(positionals),
     seed,
+    records,
     json: values.json,
     html: values.html,
     history: values.history,
@@ -84,7 +92,7 @@ function isOn(name: string, value: string): boolean {
 }
 
 async function drill(command: Command, signal: AbortSignal): Promise<number> {
-  const { scenarios, seed, dns, fallback, silence, observers, stage, history } = command;
+  const { scenarios, seed, records, dns, fallback, silence, observers, stage, history } = command;
   const config = stageConfig(stage);
   const startedAt = performance.now();
   const say = (step: string) =>
@@ -95,9 +103,9 @@ async function drill(command: Command, signal: AbortSignal): Promise<number> {
   try {
     for (const scenario of scenarios) {
       say(`scenario ${scenario.name}, seed ${seed}`);
-      const options = { config, seed, fallback, silenceDetection: silence, onStep: say, signal };
+      const options = { config, seed, records, fallback, silenceDetection: silence, onStep: say, signal };
       const kept = history === undefined ? {} : { historyFolder: history };
-      const result = await runScenario(scenario, () => rehearsals.fresh(), { ...options, ...kept });
+      const result = await runScenario(scenario, (how) => rehearsals.fresh(how), { ...options, ...kept });
       results.push(result);
       console.log(`\n${tableOf(result)}\n`);
     }

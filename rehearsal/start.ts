@@ -5,17 +5,23 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { RoutingChange } from '../protocol/routing.ts';
+import { clockAheadMs, clockCommand } from './ahead.ts';
 import { SUBSTITUTIONS } from './assembly/substitutions.ts';
 import { type Rehearsal, startRehearsal } from './supervisor/rehearsal.ts';
 import { STAGE_DEFAULT, stageConfig } from './supervisor/stage.ts';
-import { FAULTS, type RehearsalEvent } from './supervisor/state.ts';
+import { FAULTS, type RehearsalEvent, STORAGE_FAULTS } from './supervisor/state.ts';
 import { stateFileOf } from './supervisor/state-file.ts';
 
 const PORT_DEFAULT = 4600;
-const USAGE = `npm start -- [--port ${PORT_DEFAULT}] [--stage ${STAGE_DEFAULT}] [--no-client] [--state FILE] [--json]
+const USAGE = `npm start -- [--port ${PORT_DEFAULT}] [--stage ${STAGE_DEFAULT}] [--no-client] [--clock TIME]
+       [--restorable-after SECONDS] [--state FILE] [--json]
   --port       the console's port; resolver, AWS endpoint and regions take the next ones, or free ones near them
   --stage      which stage's stacks to rehearse
   --no-client  without the sample client
+  --clock      what time all its clocks show when it starts, e.g. 2027-01-01T23:58:00Z; default the machine's, and
+               never earlier
+  --restorable-after
+               how long the table's latest restorable time trails; default 300, as DynamoDB's
   --state      the file that tells npm run status of it while it runs; default .cache/rehearsal.json
   --json       one line of JSON on standard output when ready, everything else on standard error`;
 
@@ -26,6 +32,8 @@ interface StartOptions {
   readonly port: number;
   readonly stage: string;
   readonly sampleClient: boolean;
+  readonly aheadMs: number;
+  readonly exportTimes: { readonly latestLagMs?: number };
   readonly stateFile: string;
   readonly json: boolean;
 }
@@ -37,6 +45,8 @@ function optionsFrom(args: readonly string[]): StartOptions {
       port: { type: 'string', default: String(PORT_DEFAULT) },
       stage: { type: 'string', default: STAGE_DEFAULT },
       'no-client': { type: 'boolean', default: false },
+      clock: { type: 'string' },
+      'restorable-after': { type: 'string' },
       state: { type: 'string', default: STATE_FILE_DEFAULT },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -49,7 +59,29 @@ function optionsFrom(args: readonly string[]): StartOptions {
     throw new RangeError(`--port is 0 or from 1024 to 65000, got "${values.port}"`);
   stageConfig(values.stage);
   const { stage, state: stateFile, json } = values;
-  return { port, stage, sampleClient: !values['no-client'], stateFile, json };
+  return {
+    port,
+    stage,
+    sampleClient: !values['no-client'],
+    aheadMs: aheadFrom(values.clock),
+    exportTimes: exportTimesFrom(values['restorable-after']),
+    stateFile,
+    json,
+  };
+}
+
+function aheadFrom(text: string | undefined): number {
+  if (text === undefined) return clockAheadMs();
+  const nowMs = Date.now() - clockAheadMs();
+  const atMs = Date.parse(text);
+  if (atMs >= nowMs) return atMs - nowMs;
+  throw new RangeError(`--clock is a time to come, like 2027-01-01T23:58:00Z, got "${text}"`);
+}
+
+function exportTimesFrom(text: string | undefined): StartOptions['exportTimes'] {
+  if (text === undefined) return {};
+  if (/^\d{1,5}$/.test(text)) return { latestLagMs: Number(text) * 1_000 };
+  throw new RangeError(`--restorable-after is a whole number of seconds, got "${text}"`);
 }
 
 /** The one line of `--json`; its shape is a promise to scripts. */
@@ -96,8 +128,13 @@ async function welcome(rehearsal: Rehearsal): Promise<string> {
     '',
     `  curl ${url}/api/faults -H 'content-type: application/json' -d '{"region":"${primary?.region}","fault":"kill"}'`,
     `  (${FAULTS.join(', ')})`,
+    `  curl ${url}/api/faults -H 'content-type: application/json' -d '{"fault":"damage","records":3}'`,
+    `  (${STORAGE_FAULTS.join(', ')}: docs/ARCHITECTURE.md says what each takes)`,
     '',
     'What is active now: npm run status. Ctrl-C ends it all.',
+    ...(rehearsal.clockAheadMs === 0
+      ? []
+      : [`Its clocks are ahead: other commands take the time from it like this: ${clockCommand()}npm run …`]),
     '',
   ].join('\n');
 }
@@ -115,6 +152,10 @@ function newsOf(event: RehearsalEvent): string | undefined {
       return `${event.vote.observer} votes to leave ${event.vote.against}: ${event.vote.why}`;
     case 'routingChange':
       return changeInWords(event.change);
+    case 'storage':
+      return `${event.what}: ${event.why}`;
+    case 'schedule':
+      return `${event.schedule} in ${event.region} ${event.failed === undefined ? 'has run' : `failed: ${event.failed}`}`;
     case 'alarm':
       return `alarm ${event.name} in ${event.region} is ${event.state}`;
     default:

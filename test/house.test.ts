@@ -37,7 +37,15 @@ const RULES: readonly { files: RegExp; folders: readonly RegExp[]; packages: Reg
   },
   {
     files: /^bench\//,
-    folders: [/^bench\//, /^rehearsal\//, /^client\//, /^protocol\//, /^config\//],
+    folders: [
+      /^bench\//,
+      /^rehearsal\//,
+      /^client\//,
+      /^protocol\//,
+      /^config\//,
+      /^bin\/(buckets\.ts$|restore\/)/,
+      /^lambdas\/file-reading\.ts$/,
+    ],
     packages: /./,
   },
 ];

@@ -10,6 +10,8 @@ export interface EngineAnswers {
   readonly endpoint: string;
   /** Requests since the last time, by operation. */
   readonly calls: Readonly<Record<string, number>>;
+  /** Every table loses all it has. */
+  readonly wipe: null;
 }
 
 serveParent<EngineAnswers, { readonly assemblyDir: string }>(async ({ assemblyDir }) => {
@@ -28,6 +30,10 @@ serveParent<EngineAnswers, { readonly assemblyDir: string }>(async ({ assemblyDi
       const counted = calls;
       calls = {};
       return counted;
+    },
+    async wipe() {
+      for (const table of aws.tables.values()) await table.wipe();
+      return null;
     },
   };
 });

@@ -15,9 +15,15 @@ export async function openJournalPlace({
   table,
   bucketIn,
   endpoint,
+  credentials,
 }: PlaceOptions): Promise<JournalPlace> {
-  const client = { region, requestHandler: TIMEOUTS, ...(endpoint === undefined ? {} : { endpoint }) };
+  const client = {
+    region,
+    requestHandler: TIMEOUTS,
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(credentials === undefined ? {} : { credentials }),
+  };
   const account = await accountOf(new DynamoDBClient(client), table);
-  const bucket = openBucket({ region, bucket: bucketIn(account), endpoint });
+  const bucket = openBucket({ region, bucket: bucketIn(account), endpoint, credentials });
   return { ...bucket, region, put: (key, content) => bucket.put(key, content, 'application/gzip') };
 }

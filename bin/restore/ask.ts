@@ -22,7 +22,9 @@ npm run restore -- --give-up --reason "…"   opens the table as far as one that
   --overwrite also over what is there and whole; what is replaced is kept in the audit buckets
   --backup    this backup and no other, such as daily/2026-11-24/
   --dry-run   reads and weighs everything, and writes nothing
-  --lanes     writes at once, 1 to 50; default 16
+  --workers   into an empty table, for large ones: the restore function near the data reads the full backup, not this machine
+  --here      with --resume: what is left of a restore by workers is read from here
+  --lanes     writes at once from here, 1 to 50; default 16
   --reason    why, in words: it stands in every Region's audit bucket
   --force     with what is not verified, or although journals have gaps; what was overridden is recorded
   --yes       do not ask
@@ -38,6 +40,8 @@ export interface Ask {
   readonly into?: string;
   readonly backup?: string;
   readonly overwrite: boolean;
+  /** The full backup is read by the restore function of its Region. @default from here */
+  readonly workers?: true;
 }
 
 export interface Asked {
@@ -48,6 +52,8 @@ export interface Asked {
   readonly reason: string;
   readonly dryRun: boolean;
   readonly force: boolean;
+  /** Of `resume`: nothing is left to workers any more. */
+  readonly here: boolean;
   readonly yes: boolean;
   readonly json: boolean;
   readonly lanes: number;
@@ -73,6 +79,8 @@ export function askedIn(args: readonly string[], nowMs: number): Asked | 'help' 
       resume: { type: 'boolean', default: false },
       'give-up': { type: 'boolean', default: false },
       'dry-run': { type: 'boolean', default: false },
+      workers: { type: 'boolean', default: false },
+      here: { type: 'boolean', default: false },
       lanes: { type: 'string', default: LANES.default },
       reason: { type: 'string' },
       force: { type: 'boolean', default: false },
@@ -82,7 +90,8 @@ export function askedIn(args: readonly string[], nowMs: number): Asked | 'help' 
     },
   });
   if (values.help) return 'help';
-  const { record, tenant, at, all, into, overwrite, backup, resume, force, yes, json } = values;
+  const { record, tenant, at, all, into, overwrite, backup, resume, force, yes, json, workers, here } =
+    values;
   const giveUp = values['give-up'];
   const dryRun = values['dry-run'];
   const intoRegion = values['into-region'];
@@ -90,10 +99,22 @@ export function askedIn(args: readonly string[], nowMs: number): Asked | 'help' 
   if (resume && giveUp) throw new RangeError('expected one of --resume and --give-up, got both');
   if (
     goesOn &&
-    (record || tenant !== undefined || at !== undefined || all || backup !== undefined || overwrite || dryRun)
+    (record ||
+      tenant !== undefined ||
+      at !== undefined ||
+      all ||
+      backup !== undefined ||
+      overwrite ||
+      dryRun ||
+      workers)
   )
     throw new RangeError(
       '--resume and --give-up take what the restore was begun with: expected nothing else of it',
+    );
+  if (here && !resume) throw new RangeError('--here goes with --resume: expected it, got none');
+  if (workers && (record || into !== undefined || overwrite || dryRun))
+    throw new RangeError(
+      '--workers load everything or a tenant into the stage’s own table while it is empty: expected none of --record, --into, --overwrite and --dry-run with it',
     );
   if (intoRegion !== undefined && into === undefined)
     throw new RangeError('--into-region says where --into is, got no --into');
@@ -108,6 +129,7 @@ export function askedIn(args: readonly string[], nowMs: number): Asked | 'help' 
     ...(into !== undefined && { into }),
     ...(backup !== undefined && { backup }),
     overwrite,
+    ...(workers && { workers }),
   };
   return {
     what: resume ? 'resume' : giveUp ? 'give_up' : 'restore',
@@ -117,6 +139,7 @@ export function askedIn(args: readonly string[], nowMs: number): Asked | 'help' 
     reason: (resume || dryRun) && values.reason === undefined ? '' : reasonIn(values.reason),
     dryRun,
     force,
+    here,
     yes,
     json,
     lanes: lanesIn(values.lanes),

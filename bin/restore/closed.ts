@@ -3,6 +3,7 @@
 // on; only where nothing was written yet it is opened again as it was.
 import { DigestSum } from '../../protocol/digest-sums.ts';
 import { CLOSED_MS_MIN } from '../../protocol/limits.ts';
+import { plus, type UnitFacts } from '../../protocol/reading-layers.ts';
 import { lasting } from '../routing/words.ts';
 import { RestoreArchive } from './archive.ts';
 import { addContent, copyOf } from './examine.ts';
@@ -10,7 +11,6 @@ import type { Layer } from './inventory.ts';
 import { journalsBehind } from './journals.ts';
 import { type Saved, SavedRestore, unitsDone } from './saved.ts';
 import { addCounts, loadSink, NO_COUNTS, type RepairCounts } from './sinks.ts';
-import { plus, type UnitFacts } from './states.ts';
 import { countsInWords, journalLine } from './words.ts';
 import {
   CountsSince,
@@ -21,6 +21,7 @@ import {
   repairSink,
   type Scene,
   type Step,
+  workersOf,
 } from './work.ts';
 
 export interface Restored {
@@ -36,14 +37,19 @@ export interface Restored {
 const JOURNAL_WAIT_MS = 90_000;
 const LOOK_EVERY_MS = 2_000;
 
-/** `revision`: of what is saved, 0 when nothing ever was. `begins`: it is saved for the first time. */
+/** `revision`: of what is saved, 0 when nothing ever was. `begins`: it is saved for the first time. `here`: nothing is left
+ * to workers. */
 export async function restoreClosed(
   scene: Scene,
   saved: Saved,
   layers: readonly Layer[],
-  { revision, begins }: { readonly revision: number; readonly begins: boolean },
+  {
+    revision,
+    begins,
+    here = false,
+  }: { readonly revision: number; readonly begins: boolean; readonly here?: boolean },
 ): Promise<Restored> {
-  const run = new ClosedRun(scene, new SavedRestore(scene.target, saved, revision), layers);
+  const run = new ClosedRun(scene, new SavedRestore(scene.target, saved, revision), layers, here);
   return await run.go(begins);
 }
 
@@ -53,12 +59,14 @@ class ClosedRun {
   readonly #layers: readonly Layer[];
   /** What runs before this one did. */
   readonly #before: UnitFacts;
+  readonly #here: boolean;
   #loading = false;
 
-  constructor(scene: Scene, saved: SavedRestore, layers: readonly Layer[]) {
+  constructor(scene: Scene, saved: SavedRestore, layers: readonly Layer[], here: boolean) {
     this.#scene = scene;
     this.#saved = saved;
     this.#layers = layers;
+    this.#here = here;
     this.#before = saved.now.facts;
   }
 
@@ -125,6 +133,7 @@ class ClosedRun {
   async #load(): Promise<Restored> {
     const { target, stamps, through, force, ports, places } = this.#scene;
     const { ask, mode, journalFrom, id } = this.#saved.now;
+    const workers = ask.workers && !this.#here ? workersOf(this.#scene, this.#saved.now) : undefined;
     const reading: Reading = { layers: this.#layers, journalFrom, atMs: ask.atMs, scope: ask.scope };
     const read = await readJournals(this.#scene, reading);
     if (read.facts) this.#say('load', journalLine(read.facts));
@@ -149,6 +158,7 @@ class ClosedRun {
       sink: repair ?? loadSink({ target, stamps, through, interrupted: ports.interrupted }),
       done: unitsDone(this.#saved.now),
       onFile: (prefix, index, facts) => this.#saved.unitDone(prefix, index, facts, since?.take()),
+      workers,
     });
     const facts = plus(this.#before, gone.facts);
     const counts = addCounts(this.#saved.now.counts, since?.take() ?? NO_COUNTS);

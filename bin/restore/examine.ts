@@ -3,7 +3,11 @@ import { hash } from 'node:crypto';
 import { contentText, type DigestSum, stateText } from '../../protocol/digest-sums.ts';
 import type { ExportedItem } from '../../protocol/export-files.ts';
 import { contentOfExported, type ExportedRecord } from '../../protocol/exported-records.ts';
+import type { Sha256 } from '../../protocol/key-index.ts';
+import { isWhole } from '../../protocol/reading-layers.ts';
 import type { Copy, Wanted } from '../../protocol/restored-items.ts';
+
+export const sha256: Sha256 = (text, as) => hash('sha256', text, as);
 
 /** Of an item that a replica gave; undefined: it has none. */
 export function copyOf(item: ExportedItem | undefined): Copy {
@@ -11,7 +15,8 @@ export function copyOf(item: ExportedItem | undefined): Copy {
   const read = contentOfExported(item);
   if (read.kind === 'control') return { kind: 'damaged', item, why: 'it is no record' };
   if (read.kind === 'damaged') return { kind: 'damaged', item, why: read.why };
-  if (!isWhole(read.record)) return { kind: 'damaged', item, why: 'the payload does not match its SHA-256' };
+  if (!isWhole(read.record, sha256))
+    return { kind: 'damaged', item, why: 'the payload does not match its SHA-256' };
   return { kind: 'whole', item, record: read.record };
 }
 
@@ -21,16 +26,12 @@ export function readWhole(item: ExportedItem): Wanted | undefined {
   return copy.kind === 'whole' ? { item: copy.item, record: copy.record } : undefined;
 }
 
-export function isWhole({ content }: Pick<ExportedRecord, 'content'>): boolean {
-  return content === undefined || hash('sha256', content.payload, 'hex') === content.sha256;
-}
-
 /** Into a sum that a table can be compared by. */
 export function addContent(sum: DigestSum, record: ExportedRecord): void {
-  sum.addHash(hash('sha256', contentText(record), 'buffer'));
+  sum.addHash(sha256(contentText(record), 'binary'));
 }
 
 /** Into a sum that a verdict can be compared by. */
 export function addState(sum: DigestSum, record: ExportedRecord): void {
-  sum.addHash(hash('sha256', stateText(record), 'buffer'));
+  sum.addHash(sha256(stateText(record), 'binary'));
 }

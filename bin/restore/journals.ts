@@ -12,12 +12,12 @@ import {
   unparkedKey,
 } from '../../protocol/journal.ts';
 import { isRemoval, rankOf, stageOf } from '../../protocol/journal-history.ts';
+import { KeyIndex } from '../../protocol/key-index.ts';
 import { isSweep, type Wanted } from '../../protocol/restored-items.ts';
 import { type DamagedSegment, JOURNAL_SKEW_MS, type ScopeTest } from '../../protocol/restoring.ts';
 import { clockOf, type Version } from '../../protocol/versions.ts';
 import { segmentIn } from '../journal/reading.ts';
-import { readWhole } from './examine.ts';
-import { KeyIndex } from './key-index.ts';
+import { readWhole, sha256 } from './examine.ts';
 import { eachAtOnce } from './lanes.ts';
 import type { Source } from './places.ts';
 
@@ -50,7 +50,7 @@ export class Journals {
   readonly #range: JournalRange;
   readonly #scope: ScopeTest;
   /** The last whole change of each record, by commit version and stage; settled: taken, or a backup has it later. */
-  readonly index = new KeyIndex();
+  readonly index = new KeyIndex(sha256);
 
   constructor(sources: readonly Source[], range: JournalRange, scope: ScopeTest) {
     this.#sources = sources.filter(({ isJournal }) => isJournal);

@@ -19,10 +19,15 @@ export interface Preparing {
   readonly ask: Pick<Ask, 'backup'>;
   readonly untilMs: number;
   readonly say: (says: string) => void;
+  /** Backups of others are not taken. @default those of every source */
+  readonly among?: readonly string[] | undefined;
+  /** What is wrong with a file of a backup. @default they are all read here */
+  readonly look?: ((layer: Layer) => Promise<string | undefined>) | undefined;
 }
 
 /** @throws {Error} what has to be read cannot be, forced or not */
-export async function prepare({ sources, ask, untilMs, say }: Preparing): Promise<Prepared> {
+export async function prepare(preparing: Preparing): Promise<Prepared> {
+  const { sources, ask, untilMs, among } = preparing;
   const named = ask.backup;
   const [inventory, since] = await Promise.all([
     takeInventory(sources, { untilMs, named }),
@@ -31,13 +36,15 @@ export async function prepare({ sources, ask, untilMs, say }: Preparing): Promis
   const faults = new Map<string, string>();
   for (;;) {
     const plan = planRestore({
-      backups: inventory.backups.map((it) => withFault(it, faults)),
+      backups: inventory.backups
+        .filter(({ source }) => among?.includes(source) !== false)
+        .map((it) => withFault(it, faults)),
       sources: sources.map(({ name }) => name),
       untilMs,
       journalSince: since,
       named,
     });
-    const opened = await openChain(sources, plan.chain, faults, say);
+    const opened = await openChain(preparing, plan.chain, faults);
     if (opened)
       return {
         plan,
@@ -49,16 +56,16 @@ export async function prepare({ sources, ask, untilMs, say }: Preparing): Promis
 
 /** Undefined: something was found that the plan did not know. */
 async function openChain(
-  sources: readonly Source[],
+  preparing: Preparing,
   chain: readonly KnownBackup[],
   faults: Map<string, string>,
-  say: (says: string) => void,
 ): Promise<readonly Layer[] | undefined> {
+  const { sources, say } = preparing;
   const layers: Layer[] = [];
   for (const known of chain) {
     const place = placeOf(known);
     const isKnown = faults.has(place);
-    const found = await openAndLook(sourceOf(sources, known), known, say);
+    const found = await openAndLook(preparing, known);
     if (typeof found !== 'string') layers.push(found);
     else if (!isKnown) {
       say(`${known.prefix} in ${known.source} is not what was verified: ${found}`);
@@ -72,19 +79,15 @@ async function openChain(
   return layers;
 }
 
-async function openAndLook(
-  source: Source,
-  known: KnownBackup,
-  say: (says: string) => void,
-): Promise<Layer | string> {
+async function openAndLook({ sources, say, look }: Preparing, known: KnownBackup): Promise<Layer | string> {
   let layer: Layer;
   try {
-    layer = await openLayer(source, known);
+    layer = await openLayer(sourceOf(sources, known), known);
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
   const { files } = layer;
-  const rot = await rotIn(layer, () => undefined);
+  const rot = await (look?.(layer) ?? rotIn(layer, () => undefined));
   if (rot === undefined)
     say(`${known.prefix} in ${known.source}: ${files.length} files are what their manifest says`);
   return rot ?? layer;

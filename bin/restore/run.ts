@@ -1,6 +1,7 @@
 // A restore from what was asked to what came of it: plan, look, ask, and then the one of three ways that fits. Records
 // that only have to be made whole are mended while the service goes on; everything else closes the table.
 import { randomBytes } from 'node:crypto';
+import type { UnitFacts } from '../../protocol/reading-layers.ts';
 import type { RestorePlan } from '../../protocol/restoring.ts';
 import { lasting } from '../routing/words.ts';
 import { RestoreArchive } from './archive.ts';
@@ -10,7 +11,6 @@ import type { Layer } from './inventory.ts';
 import { prepare, reopen } from './planning.ts';
 import { firstState, parseSaved, type Saved } from './saved.ts';
 import { NO_COUNTS, type RepairCounts } from './sinks.ts';
-import type { UnitFacts } from './states.ts';
 import { countsInWords, iso, journalLine, planLines, scopeInWords } from './words.ts';
 import {
   countingSink,
@@ -20,6 +20,7 @@ import {
   readJournals,
   repairSink,
   type Scene,
+  workersOf,
 } from './work.ts';
 
 export interface Result {
@@ -31,7 +32,7 @@ export interface Result {
   readonly notFound?: readonly string[] | undefined;
 }
 
-export interface Undertaking extends Pick<Asked, 'what' | 'ask' | 'reason' | 'dryRun' | 'force'> {
+export interface Undertaking extends Pick<Asked, 'what' | 'ask' | 'reason' | 'dryRun' | 'force' | 'here'> {
   /** Where it is, in words. */
   readonly name: string;
 }
@@ -63,7 +64,12 @@ async function begin(scene: Scene, wanted: Undertaking, revision: number): Promi
   const untilMs = ask.atMs ?? startedAtMs;
   const say = (says: string) => ports.say({ step: 'plan', says });
   for (const { name, why } of places.silent) say(`${name} does not answer: ${why}`);
-  const { plan, layers, unreadable } = await prepare({ sources: places.sources, ask, untilMs, say });
+  const id = idAt(startedAtMs);
+  const workers = ask.workers && workersOf(scene, { id, ask });
+  const { plan, layers, unreadable } = await prepare({
+    ...{ sources: places.sources, ask, untilMs, say },
+    ...(workers && { among: scene.functions.regions, look: (layer) => workers.look(layer) }),
+  });
   for (const it of unreadable) say(`cannot be read: ${it}`);
   for (const line of planLines(plan)) say(line);
   const [isEmpty, generation] = await Promise.all([
@@ -72,6 +78,11 @@ async function begin(scene: Scene, wanted: Undertaking, revision: number): Promi
   ]);
   if (plan.refusals.length > 0 && !force)
     return { ending: 'refused', why: `${refusalsInWords(plan)} (--force does it all the same)` };
+  if (workers && !isEmpty)
+    return {
+      ending: 'refused',
+      why: `workers load into an empty table, and ${target.name} has records: without --workers what is missing or damaged in it is put back from here`,
+    };
   for (const { why } of plan.refusals) say(`in spite of this: ${why}`);
   const reading: Reading = { layers, journalFrom: plan.journalFrom, atMs: ask.atMs, scope: ask.scope };
   const survey = !isEmpty || dryRun ? await look(scene, reading, wanted, isEmpty) : undefined;
@@ -84,7 +95,7 @@ async function begin(scene: Scene, wanted: Undertaking, revision: number): Promi
   if (!(await ports.agree(question)))
     return { ending: ports.interrupted.aborted ? 'interrupted' : 'declined', why: 'nothing was changed' };
   const saved = firstState({
-    id: idAt(startedAtMs),
+    id,
     ask,
     reason: wanted.reason,
     mode: isEmpty ? 'load' : 'repair',
@@ -182,7 +193,12 @@ async function mend(scene: Scene, reading: Reading, { id }: Saved): Promise<Resu
   };
 }
 
-async function goOn(scene: Scene, { name }: Undertaking, saved: Saved, revision: number): Promise<Result> {
+async function goOn(
+  scene: Scene,
+  { name, here }: Undertaking,
+  saved: Saved,
+  revision: number,
+): Promise<Result> {
   const { ports, target, places } = scene;
   const { ask, startedAtMs, done } = saved;
   const files = Object.values(done).flat().length;
@@ -193,7 +209,7 @@ async function goOn(scene: Scene, { name }: Undertaking, saved: Saved, revision:
   const layers: readonly Layer[] = await reopen(places.sources, saved);
   if (!(await ports.agree(`${name}: go on restoring ${scopeInWords(ask.scope)} into ${target.name}?`)))
     return { ending: ports.interrupted.aborted ? 'interrupted' : 'declined', why: 'nothing was changed' };
-  return closing(scene, await restoreClosed(scene, saved, layers, { revision, begins: false }));
+  return closing(scene, await restoreClosed(scene, saved, layers, { revision, begins: false, here }));
 }
 
 /** Clients must not think that nothing happened: the epoch rises all the same. */

@@ -1,8 +1,9 @@
 // How far a restore has come, kept in the table it writes into: whoever holds the credentials can go on with it, from
 // any machine, and two cannot do it at once.
+
+import { NO_FACTS, plus, type UnitFacts } from '../../protocol/reading-layers.ts';
 import type { Ask } from './ask.ts';
 import { addCounts, NO_COUNTS, type RepairCounts } from './sinks.ts';
-import { NO_FACTS, plus, type UnitFacts } from './states.ts';
 import type { Target } from './target.ts';
 
 export interface Saved {

@@ -4,6 +4,7 @@
 import { DigestSum } from '../../protocol/digest-sums.ts';
 import type { ExportedItem } from '../../protocol/export-files.ts';
 import { ATTRIBUTES, recordPk } from '../../protocol/items.ts';
+import type { Stamps } from '../../protocol/restore-stamps.ts';
 import {
   commitVersionIn,
   keyIn,
@@ -12,48 +13,10 @@ import {
   stamped,
   type Wanted,
 } from '../../protocol/restored-items.ts';
-import {
-  CLOCK_ZERO,
-  type Clock,
-  clockOf,
-  observe,
-  tick,
-  type Version,
-  versionOf,
-} from '../../protocol/versions.ts';
+import type { Version } from '../../protocol/versions.ts';
 import { addContent, copyOf } from './examine.ts';
 import type { Sink } from './states.ts';
 import { BATCH_MAX, type Target } from './target.ts';
-
-/** Of a commit version that is further ahead nothing is learned: it is damage. */
-const AHEAD_MS_MAX = 3_600_000;
-
-/** Commit versions for everything that is restored, above all that are met on the way (PROTOCOL 1.3). */
-export class Stamps {
-  readonly #maker: string;
-  readonly #now: () => number;
-  #clock: Clock = CLOCK_ZERO;
-
-  /** `maker`: 16 random hex digits. `now`: Unix ms. */
-  constructor(maker: string, now: () => number) {
-    this.#maker = maker;
-    this.#now = now;
-  }
-
-  stamp(...above: readonly (Version | undefined)[]): Version {
-    const nowMs = this.#now();
-    for (const version of above)
-      if (version !== undefined && clockOf(version).ms <= nowMs + AHEAD_MS_MAX)
-        this.#clock = observe(this.#clock, version);
-    this.#clock = tick(this.#clock, nowMs);
-    return versionOf(this.#clock, this.#maker);
-  }
-
-  /** Of the last one, Unix ms: the restore epoch must not be below it. */
-  get lastMs(): number {
-    return this.#clock.ms;
-  }
-}
 
 export interface SinkParts {
   readonly target: Target;

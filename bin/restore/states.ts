@@ -5,23 +5,15 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { DigestSum } from '../../protocol/digest-sums.ts';
-import {
-  type ExportedItem,
-  type ExportedLine,
-  type ExportFile,
-  ExportFileError,
-  parseLine,
-} from '../../protocol/export-files.ts';
-import { contentOfExported, type ExportedRecord } from '../../protocol/exported-records.ts';
-import { ATTRIBUTES, recordPk } from '../../protocol/items.ts';
+import type { ExportFile } from '../../protocol/export-files.ts';
+import { KeyIndex } from '../../protocol/key-index.ts';
 import { lineBatches } from '../../protocol/lines.ts';
-import { isSweep, type Wanted } from '../../protocol/restored-items.ts';
+import { LayerReader, type UnitFacts, UnitSum } from '../../protocol/reading-layers.ts';
+import type { Wanted } from '../../protocol/restored-items.ts';
 import type { ScopeTest } from '../../protocol/restoring.ts';
-import { addContent, addState, isWhole } from './examine.ts';
+import { sha256 } from './examine.ts';
 import type { Layer } from './inventory.ts';
 import type { Journals } from './journals.ts';
-import { KeyIndex } from './key-index.ts';
 import { eachAtOnce, Lanes } from './lanes.ts';
 
 /** Where records go. */
@@ -32,14 +24,19 @@ export interface Sink {
   put(batch: readonly Wanted[]): Promise<void>;
 }
 
-/** What a unit came to; sums over units say what the whole did. */
-export interface UnitFacts {
-  /** Records handed on, and the digest of their contents. */
-  readonly records: number;
-  readonly digest: string;
-  /** Records that the chain has here, whatever the journals say: what verdicts count. */
-  readonly chainRecords: number;
-  readonly chainDigest: string;
+/** The full backup's files, for whoever does them elsewhere. */
+export interface OldestLayer {
+  readonly layer: Layer;
+  /** What newer backups and the journals have, which must not be handed on. */
+  readonly newer: KeyIndex;
+  readonly journals: KeyIndex | undefined;
+  /** Whether a file was done before. */
+  isDone(index: number): boolean;
+  /** A file is done; of one that was done before, `facts` count already. `beats`: partition keys of which the journals
+   * must not hand anything on. */
+  done(index: number, facts: UnitFacts, beats: readonly string[]): Promise<void>;
+  /** Of one that was done before, and of which nobody knows any more what it beats. */
+  again(index: number): Promise<void>;
 }
 
 export interface StatesOptions {
@@ -54,6 +51,8 @@ export interface StatesOptions {
   /** Those done before, by {@link unitName}: they are read again only for what they say of older ones. */
   readonly done: ReadonlySet<string>;
   readonly onUnit: (name: string, facts: UnitFacts) => Promise<void>;
+  /** Does the full backup's files. @default they are done here */
+  readonly elsewhere?: ((oldest: OldestLayer) => Promise<void>) | undefined;
   /** Lines and changes read. */
   readonly onItems: (count: number) => void;
   /** Of the lines that were passed over. */
@@ -76,29 +75,12 @@ export async function restoreStates(sink: Sink, options: StatesOptions): Promise
   await new States(sink, options).run();
 }
 
-export const NO_FACTS: UnitFacts = {
-  records: 0,
-  digest: new DigestSum().toString(),
-  chainRecords: 0,
-  chainDigest: new DigestSum().toString(),
-};
-
-export function plus(a: UnitFacts, b: UnitFacts): UnitFacts {
-  const sum = (x: string, y: string) => new DigestSum(x).plus(new DigestSum(y)).toString();
-  return {
-    records: a.records + b.records,
-    digest: sum(a.digest, b.digest),
-    chainRecords: a.chainRecords + b.chainRecords,
-    chainDigest: sum(a.chainDigest, b.chainDigest),
-  };
-}
-
 class States {
   readonly #sink: Sink;
   readonly #options: StatesOptions;
   readonly #lanes: Lanes;
   /** What newer layers have; settled: they have spoken for it. */
-  readonly #newer = new KeyIndex();
+  readonly #newer = new KeyIndex(sha256);
 
   constructor(sink: Sink, options: StatesOptions) {
     this.#sink = sink;
@@ -107,17 +89,39 @@ class States {
   }
 
   async run(): Promise<void> {
-    const { layers, journals, done, onUnit } = this.#options;
+    const { layers, journals, done, onUnit, elsewhere } = this.#options;
+    const [oldest] = layers;
     for (const layer of layers.toReversed())
-      await eachAtOnce(layer.files.entries(), FILES_AT_ONCE, async ([index, file]) => {
-        const name = unitName(layer, index);
-        if (done.has(name)) await this.#again(layer, file);
-        else await onUnit(name, await this.#unit(layer, file, this.#sink));
-      });
+      if (elsewhere && layer === oldest) await elsewhere(this.#oldest(layer));
+      else
+        await eachAtOnce(layer.files.entries(), FILES_AT_ONCE, async ([index, file]) => {
+          const name = unitName(layer, index);
+          if (done.has(name)) await this.#again(layer, file);
+          else await onUnit(name, await this.#unit(layer, file, this.#sink));
+        });
     if (!journals) return;
     const unit = new Unit(this.#sink, this.#lanes);
     await journals.take((wanted) => unit.add(wanted), this.#options.onItems);
     await onUnit(JOURNAL_UNIT, await unit.end());
+  }
+
+  #oldest(layer: Layer): OldestLayer {
+    const { journals, done, onUnit } = this.#options;
+    const isDone = (index: number) => done.has(unitName(layer, index));
+    return {
+      layer,
+      newer: this.#newer,
+      journals: journals?.index,
+      isDone,
+      done: async (index, facts, beats) => {
+        for (const pk of beats) {
+          const at = journals?.index.find(pk);
+          if (at !== undefined) journals?.index.settle(at);
+        }
+        if (!isDone(index)) await onUnit(unitName(layer, index), facts);
+      },
+      again: (index) => this.#again(layer, layer.files[index] as ExportFile),
+    };
   }
 
   /** What is done already is read for the sake of older layers and of the journals, if there are any. */
@@ -130,8 +134,13 @@ class States {
 
   /** Without a sink nothing is handed on. */
   async #unit(layer: Layer, file: ExportFile, sink: Sink | undefined): Promise<UnitFacts> {
-    const { scope, forced, onItems, onProblem } = this.#options;
+    const { layers, journals, scope, forced, onItems, onProblem } = this.#options;
     const unit = new Unit(sink, this.#lanes);
+    const { kind, toMs } = layer.summary;
+    const reader = new LayerReader({
+      ...{ kind, toMs, isOldest: layer === layers[0], newer: this.#newer },
+      ...{ journals: journals?.index, scope, sha256 },
+    });
     let number = 0;
     const problem = (why: string) => {
       if (!forced) throw new Error(`${why}: it is not what was verified`);
@@ -140,67 +149,20 @@ class States {
     await eachLine(layer, file, forced ? problem : undefined, async (lines) => {
       for (const text of lines) {
         number += 1;
-        if (!scope.mayCover(text)) continue;
-        const line = this.#parsed(layer, file, number, text, problem);
-        if (line)
-          await this.#line(layer, line, unit, () => problem(`${file.key}, line ${number}: a damaged record`));
+        const found = reader.read(text, file.key, number);
+        if (found.kind === 'problem') problem(found.why);
+        if (found.kind !== 'state') continue;
+        const { wanted, inChain, isLast, beats } = found;
+        if (inChain) unit.inChain(wanted);
+        if (beats !== undefined) journals?.index.settle(beats);
+        // Not a promise of what need not wait: there are millions of them.
+        const full = isLast ? unit.add(wanted) : undefined;
+        if (full) await full;
       }
       onItems(lines.length);
     });
     if (number !== file.itemCount) problem(`${file.key}: expected ${file.itemCount} items, got ${number}`);
     return await unit.end();
-  }
-
-  #parsed(
-    { summary }: Layer,
-    { key }: ExportFile,
-    number: number,
-    text: string,
-    problem: (why: string) => void,
-  ): ExportedLine | undefined {
-    try {
-      return parseLine(text, summary.kind, key, number);
-    } catch (error) {
-      if (!(error instanceof ExportFileError)) throw error;
-      problem(error.message);
-      return undefined;
-    }
-  }
-
-  #line(layer: Layer, line: ExportedLine, unit: Unit, damaged: () => void): Promise<void> | undefined {
-    const item = line.kind === 'item' ? line.item : line.after;
-    const pk = textIn(line.kind === 'item' ? line.item : line.keys, ATTRIBUTES.pk);
-    if (!this.#options.scope.covers(pk)) return undefined;
-    const isOldest = layer === this.#options.layers[0];
-    const known = this.#newer.find(pk);
-    if (!item) {
-      // Gone at this layer's end; older ones may have it.
-      const at = known ?? this.#newer.add(pk);
-      const before = line.kind === 'change' ? line.before : undefined;
-      if (before && isSweepOf(before, layer.summary.toMs)) this.#newer.settle(at);
-      return undefined;
-    }
-    const content = contentOfExported(item);
-    if (content.kind !== 'record' || !isWhole(content.record)) {
-      damaged();
-      return undefined;
-    }
-    const { record } = content;
-    if (known === undefined) unit.countChain(record);
-    // The oldest has nothing below it that would have to be told.
-    const at = known ?? (isOldest ? undefined : this.#newer.add(pk));
-    if (at !== undefined && this.#newer.settle(at)) return undefined;
-    return this.#isBeaten(record) ? undefined : unit.add({ item, record });
-  }
-
-  /** By a later change in the journals; if not, the journals' change is beaten. */
-  #isBeaten({ key, commitVersion }: ExportedRecord): boolean {
-    const index = this.#options.journals?.index;
-    const at = index?.find(recordPk(key));
-    if (!index || at === undefined) return false;
-    if (index.compareRank(at, commitVersion, 0) > 0) return true;
-    index.settle(at);
-    return false;
   }
 }
 
@@ -209,11 +171,8 @@ class Unit {
   readonly #sink: Sink | undefined;
   readonly #lanes: Lanes;
   readonly #underWay = new Set<Promise<void>>();
-  readonly #digest = new DigestSum();
-  readonly #chainDigest = new DigestSum();
+  readonly #sum = new UnitSum(sha256);
   #batch: Wanted[] = [];
-  #records = 0;
-  #chainRecords = 0;
   #failure: { readonly error: unknown } | undefined;
 
   constructor(sink: Sink | undefined, lanes: Lanes) {
@@ -221,16 +180,14 @@ class Unit {
     this.#lanes = lanes;
   }
 
-  countChain(record: ExportedRecord): void {
-    this.#chainRecords += 1;
-    addState(this.#chainDigest, record);
+  inChain({ record }: Wanted): void {
+    this.#sum.inChain(record);
   }
 
   /** A promise, when it has to wait for a lane. */
   add(wanted: Wanted): Promise<void> | undefined {
     if (!this.#sink) return undefined;
-    this.#records += 1;
-    addContent(this.#digest, wanted.record);
+    this.#sum.handOn(wanted.record);
     this.#batch.push(wanted);
     return this.#batch.length < this.#sink.batchMax ? undefined : this.#flush();
   }
@@ -239,12 +196,7 @@ class Unit {
     if (this.#batch.length > 0) await this.#flush();
     await Promise.all(this.#underWay);
     if (this.#failure) throw this.#failure.error;
-    return {
-      records: this.#records,
-      digest: this.#digest.toString(),
-      chainRecords: this.#chainRecords,
-      chainDigest: this.#chainDigest.toString(),
-    };
+    return this.#sum.facts;
   }
 
   async #flush(): Promise<void> {
@@ -310,14 +262,4 @@ async function eachLine(
 
 function assertWhole(why: string): never {
   throw new Error(`${why}: it is not what was verified`);
-}
-
-function isSweepOf(before: ExportedItem, atMs: number): boolean {
-  const content = contentOfExported(before);
-  return content.kind === 'record' && content.record.content === undefined && isSweep(content.record, atMs);
-}
-
-function textIn(item: ExportedItem, attribute: string): string {
-  const value = item[attribute];
-  return value && 'S' in value ? value.S : '';
 }

@@ -15,10 +15,10 @@ import {
   type UpdateItemCommandInput,
 } from '@aws-sdk/client-dynamodb';
 import type { ExportedItem } from '../../protocol/export-files.ts';
+import { fromItem, toItem } from '../../protocol/item-values.ts';
 import { ATTRIBUTES, GENERATION_KEY, RECORD_PK_PREFIX, RESTORE_KEY, STATE } from '../../protocol/items.ts';
 import { WRITE_ATTEMPT_MS_MAX } from '../../protocol/limits.ts';
 import type { TableAddress } from '../routing/where.ts';
-import { fromItem, toItem } from './values.ts';
 
 export interface TargetOptions {
   readonly address: TableAddress;
@@ -161,7 +161,9 @@ export class Target {
 
   /** Unconditionally: into a table that is closed and was empty. */
   async putAll(items: readonly ExportedItem[]): Promise<void> {
-    let requests = items.map((item) => ({ PutRequest: { Item: toItem(item) } }));
+    let requests: { PutRequest: { Item: Item } }[] = items.map((item) => ({
+      PutRequest: { Item: toItem(item) },
+    }));
     for (let tried = 0; requests.length > 0; tried += 1) {
       if (tried > 0) await pause(tried);
       const { UnprocessedItems: left } = await this.#insist((abortSignal) =>

@@ -1,6 +1,7 @@
 // One going-over of everything in scope: read the journals for what is last, then hand every record on to a sink.
 import type { ExportedItem } from '../../protocol/export-files.ts';
 import { recordPk } from '../../protocol/items.ts';
+import { NO_FACTS, plus, type UnitFacts } from '../../protocol/reading-layers.ts';
 import type { Wanted } from '../../protocol/restored-items.ts';
 import {
   type DamagedSegment,
@@ -13,9 +14,12 @@ import type { Layer } from './inventory.ts';
 import { type JournalFacts, Journals } from './journals.ts';
 import type { Places } from './places.ts';
 import { Progress, type ProgressReport, shown } from './progress.ts';
+import type { TaskQueue } from './queue.ts';
+import type { Saved } from './saved.ts';
 import { addCounts, NO_COUNTS, type RepairCounts, RepairSink, type SinkParts } from './sinks.ts';
-import { JOURNAL_UNIT, NO_FACTS, plus, restoreStates, type Sink, type UnitFacts } from './states.ts';
+import { JOURNAL_UNIT, restoreStates, type Sink } from './states.ts';
 import type { Target } from './target.ts';
+import { Workers } from './workers.ts';
 
 export interface Step {
   readonly step: 'plan' | 'look' | 'close' | 'load' | 'progress' | 'compare' | 'open' | 'record';
@@ -43,6 +47,20 @@ export interface Scene extends Pick<SinkParts, 'stamps' | 'through'> {
   readonly lanes: number;
   readonly force: boolean;
   readonly ports: Ports;
+  /** Regions that have a restore function, and its queue in each. */
+  readonly functions: {
+    readonly regions: readonly string[];
+    readonly queueIn: (region: string) => TaskQueue;
+  };
+}
+
+/** Those of one restore, whose scope is all that is asked for. */
+export function workersOf(
+  { functions, force, stamps, ports }: Scene,
+  { id, ask }: Pick<Saved, 'id' | 'ask'>,
+): Workers {
+  const { queueIn } = functions;
+  return new Workers({ queueIn, restoreId: id, scope: ask.scope, forced: force, stamps, ports });
 }
 
 export interface Reading {
@@ -78,6 +96,8 @@ export interface Going {
   readonly done: ReadonlySet<string>;
   /** After each data file; not for the journals, which are done anew when a restore goes on. */
   readonly onFile: (prefix: string, index: number, facts: UnitFacts) => Promise<void>;
+  /** Whoever reads the full backup instead of this machine. */
+  readonly workers?: Workers | undefined;
 }
 
 export interface Gone {
@@ -93,7 +113,7 @@ export async function goOver(
   scene: Scene,
   reading: Reading,
   { journals, changes }: ReadJournals,
-  { sink, done, onFile }: Going,
+  { sink, done, onFile, workers }: Going,
 ): Promise<Gone> {
   const { ports, lanes, force } = scene;
   const layers = layersNeeded(reading, journals);
@@ -109,6 +129,11 @@ export async function goOver(
       await sink.put(batch);
     },
   };
+  const onProblem = (why: string) => void problems.push(why);
+  const onItems = (count: number) => {
+    progress.add(count);
+    ports.interrupted.throwIfAborted();
+  };
   const say = (report: ProgressReport) =>
     ports.say({ step: 'progress', says: progressInWords(report), ...report });
   await shown(progress, { json: ports.json, say }, () =>
@@ -119,11 +144,9 @@ export async function goOver(
       lanes,
       forced: force,
       done,
-      onItems: (count) => {
-        progress.add(count);
-        ports.interrupted.throwIfAborted();
-      },
-      onProblem: (why) => problems.push(why),
+      onItems,
+      onProblem,
+      ...(workers && { elsewhere: (oldest) => workers.load(oldest, { onItems, onProblem }) }),
       async onUnit(name, unit) {
         facts = plus(facts, unit);
         if (name === JOURNAL_UNIT) return;

@@ -91,6 +91,32 @@ export async function whereFrom(values: WhereValues): Promise<Where | undefined>
   return stageAt({ stage: stage ?? 'dev', endpoint, table, url });
 }
 
+/** A stage's table and whose names its resources have. */
+export interface StageAddress {
+  readonly stage: string;
+  readonly table: TableAddress;
+}
+
+/**
+ * For commands that go by the table and the buckets alone: the rehearsal that runs here, unless a stage or an endpoint is
+ * named, be it by AWS_ENDPOINT_URL; else stage dev.
+ * @throws {Error} the word a rehearsal left cannot be read
+ */
+export async function stageFrom({
+  stage,
+  endpoint,
+  state,
+}: Pick<WhereValues, 'stage' | 'endpoint' | 'state'>): Promise<StageAddress> {
+  const isNamed = (stage ?? endpoint ?? process.env['AWS_ENDPOINT_URL']) !== undefined;
+  const here = isNamed ? undefined : await rehearsalAt(state);
+  if (here?.table) return { stage: here.stage, table: here.table };
+  const named = stage ?? 'dev';
+  return {
+    stage: named,
+    table: { name: tableName(named), ...(endpoint === undefined ? {} : { endpoint }) },
+  };
+}
+
 function stageAt({
   stage,
   endpoint,

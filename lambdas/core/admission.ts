@@ -5,6 +5,8 @@ export interface Generation {
   readonly status: 'open' | 'restoring';
   /** Unix ms of the last restore, or of the first opening. */
   readonly restoreEpoch: number;
+  /** Of the restore that closed it. */
+  readonly restoreId?: string;
 }
 
 export type Admission =

@@ -5,10 +5,10 @@ import type { ExportedRecord } from '../../protocol/exported-records.ts';
 
 export class StateDigest extends DigestSum {
   add(record: ExportedRecord): void {
-    this.addHash(hash('sha256', stateText(record), 'buffer'));
+    this.addHash(hash('sha256', stateText(record), 'binary'));
   }
 
   remove(record: ExportedRecord): void {
-    this.removeHash(hash('sha256', stateText(record), 'buffer'));
+    this.removeHash(hash('sha256', stateText(record), 'binary'));
   }
 }

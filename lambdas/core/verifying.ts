@@ -9,6 +9,17 @@ import {
 import type { Backup } from '../../protocol/backups.ts';
 import type { ExportFile, ExportSummary } from '../../protocol/export-files.ts';
 import type { FileReport } from './file-check.ts';
+import {
+  beginScratch,
+  type LoadedPart,
+  nextScratchStep,
+  type ScratchPage,
+  type ScratchState,
+  type ScratchStep,
+  scratchFault,
+  scratchLoaded,
+  scratchReadBack,
+} from './scratch.ts';
 import { StateDigest } from './state-digest.ts';
 
 /** Invocations that may begin a file without coming to its end: one is cut off when the function is replaced. */
@@ -32,21 +43,12 @@ export interface VerificationState {
   readonly digest: string;
   readonly problems: readonly BackupProblem[];
   readonly problemCount: number;
-  /** Set when it is loaded into a scratch table, and read back from there. */
+  /** Set when it is loaded into a scratch table, once its files are checked, and read back from there. */
   readonly scratch?: ScratchState;
   /** Objects whose lock was extended, up to this key in the order of their keys. */
   readonly lock?: { readonly after?: string; readonly done: boolean };
   readonly startedAtMs: number;
   readonly invocations: number;
-}
-
-export interface ScratchState {
-  readonly table: string;
-  readonly records: number;
-  readonly digest: string;
-  /** Where the next page begins; undefined before the first. */
-  readonly after?: string;
-  readonly readBack: boolean;
 }
 
 /** What is known of the backup itself. */
@@ -70,8 +72,8 @@ export interface Surroundings {
 }
 
 export type Step =
-  | { readonly kind: 'check_file'; readonly index: number; readonly file: ExportFile; readonly load: boolean }
-  | { readonly kind: 'read_back'; readonly table: string; readonly after: string | undefined }
+  | { readonly kind: 'check_file'; readonly index: number; readonly file: ExportFile }
+  | ScratchStep
   /** A backup it goes on top of has no verdict yet. */
   | { readonly kind: 'wait'; readonly prefix: string }
   /** It is verified: the next page of its objects stays as long as its tier. */
@@ -80,14 +82,13 @@ export type Step =
 
 export interface Begin {
   readonly nowMs: number;
-  /** Name of the scratch table, where this Region is the one that loads it; see {@link loadsScratch}. */
+  /** Name of the scratch table, where this Region is the one that loads it; see `loadsScratch`. */
   readonly scratchTable?: string;
 }
 
 /** The first state of a verification; problems of the manifests are found at once. */
 export function beginVerification(subject: Subject, { nowMs, scratchTable }: Begin): VerificationState {
   const { backup, manifest } = subject;
-  const empty = new StateDigest().toString();
   const state: VerificationState = {
     format: 1,
     prefix: prefixOf(backup),
@@ -99,12 +100,10 @@ export function beginVerification(subject: Subject, { nowMs, scratchTable }: Beg
     records: 0,
     controls: 0,
     recordsAdded: 0,
-    digest: empty,
+    digest: new StateDigest().toString(),
     problems: [],
     problemCount: 0,
-    ...(scratchTable !== undefined && {
-      scratch: { table: scratchTable, records: 0, digest: empty, readBack: false },
-    }),
+    ...(scratchTable !== undefined && { scratch: beginScratch(scratchTable) }),
     startedAtMs: nowMs,
     invocations: 1,
   };
@@ -133,11 +132,12 @@ export function nextStep(
   const { files, backup } = subject;
   const file = files[state.filesDone];
   if (file && state.fileAttempts < FILE_ATTEMPTS_MAX)
-    return { kind: 'check_file', index: state.filesDone, file, load: state.scratch !== undefined };
-  const { scratch } = state;
-  // What is damaged already need not be read back.
-  if (!file && scratch && !scratch.readBack && state.problemCount === 0)
-    return { kind: 'read_back', table: scratch.table, after: scratch.after };
+    return { kind: 'check_file', index: state.filesDone, file };
+  // What is damaged already need not be loaded.
+  if (!file && state.scratch && state.problemCount === 0) {
+    const step = nextScratchStep(state.scratch, files);
+    if (step) return step;
+  }
   const open = backup.chain.find((prefix) => !surroundings.verdicts.has(prefix));
   if (open !== undefined && state.problemCount === 0) return { kind: 'wait', prefix: open };
   const verdict = conclude(state, subject, surroundings, nowMs);
@@ -169,26 +169,33 @@ export function fileChecked(state: VerificationState, report: FileReport): Verif
   );
 }
 
-/** A page of the scratch table; `after` undefined: it was the last. */
-export function pageReadBack(
+/** The scratch table is there, and empty. */
+export function tableMade(state: VerificationState): VerificationState {
+  return { ...state, scratch: { ...scratchOf(state), isMade: true } };
+}
+
+/** It is not there any more, for a reason that is none of the backup's: all of it is loaded again. */
+export function tableLost(state: VerificationState): VerificationState {
+  return { ...state, scratch: beginScratch(scratchOf(state).table) };
+}
+
+/** `problems`: of a file that cannot be loaded as it was checked, or of items that DynamoDB does not take. */
+export function partLoaded(
   state: VerificationState,
-  page: { readonly records: number; readonly digest: string; readonly after: string | undefined },
+  part: LoadedPart,
+  problems: readonly BackupProblem[],
 ): VerificationState {
-  const { scratch } = state;
-  if (!scratch)
-    throw new TypeError(`${state.prefix}: expected a scratch table to be read back, there is none`);
-  const digest = new StateDigest(scratch.digest).plus(new StateDigest(page.digest)).toString();
-  const { after: _, ...rest } = scratch;
-  return {
-    ...state,
-    scratch: {
-      ...rest,
-      records: scratch.records + page.records,
-      digest,
-      ...(page.after !== undefined && { after: page.after }),
-      readBack: page.after === undefined,
-    },
-  };
+  return withProblems({ ...state, scratch: scratchLoaded(scratchOf(state), part) }, problems);
+}
+
+/** A page of the scratch table; `after` undefined: it was the last. */
+export function pageReadBack(state: VerificationState, page: ScratchPage): VerificationState {
+  return { ...state, scratch: scratchReadBack(scratchOf(state), page) };
+}
+
+function scratchOf({ prefix, scratch }: VerificationState): ScratchState {
+  if (scratch) return scratch;
+  throw new TypeError(`${prefix}: expected a scratch table that it is loaded into, there is none`);
 }
 
 /** The verdict on a backup whose manifests cannot be read, so that there is nothing to look through. */
@@ -236,11 +243,10 @@ function conclude(
   else if (state.items !== summary.itemCount)
     problem(state.prefix, `expected ${summary.itemCount} items by the summary, got ${state.items}`);
   const { scratch } = state;
-  if (scratch?.readBack && (scratch.records !== state.recordsAdded || scratch.digest !== state.digest))
-    problem(
-      state.prefix,
-      `expected ${state.recordsAdded} records of digest ${state.digest} in the scratch table, got ${scratch.records} of ${scratch.digest}`,
-    );
+  const { controls, recordsAdded: records, digest } = state;
+  const fault =
+    scratch?.readBack && scratchFault(scratch, { files: files.length, records, controls, digest });
+  if (fault) problem(state.prefix, fault);
 
   const base = baseOf(backup, verdicts);
   for (const what of base.problems) problem(state.prefix, what);
@@ -284,7 +290,8 @@ function conclude(
     records: state.records,
     controls: state.controls,
     state: { ...restored, records: Math.max(0, restored.records) },
-    loaded: scratch?.readBack === true,
+    loaded: scratch?.readBack === true && scratch.files === files.length,
+    ...(scratch?.readBack && { loadedFiles: scratch.files }),
     ...(compared && { compared }),
     problems,
     problemCount,

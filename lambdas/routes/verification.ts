@@ -1,6 +1,7 @@
 // The verification function of a Region (DESIGN §6): looks for complete backups in its own buckets that have no verdict,
-// and carries their verification on, the most urgent first, file by file until its time is up. The next invocation goes
-// on from the saved state; the verdict is written beside the backup.
+// and carries their verification on, the most urgent first, file by file until its time is up; where it is this Region's
+// turn, through a scratch table. The next invocation goes on from the saved state; the verdict is written beside the
+// backup.
 import type { BackupVerdict } from '../../protocol/backup-verdicts.ts';
 import {
   type BackupId,
@@ -9,25 +10,35 @@ import {
   DAY_MS,
   tickBefore,
   tickOf,
+  tickText,
   VERDICT_FILE,
 } from '../../protocol/backups.ts';
 import { METRICS } from '../../protocol/metrics.ts';
 import { backupAt, knownBackup, type VerifiableBackup, verdictAt } from '../backups.ts';
-import { nextToVerify, verdictOverdueMs } from '../core/verification-queue.ts';
+import { loadsScratch, nextToVerify, verdictOverdueMs } from '../core/verification-queue.ts';
 import {
+  type Begin,
   beginVerification,
   fileBegun,
   fileChecked,
   nextStep,
   pageLocked,
+  pageReadBack,
+  partLoaded,
   resumeVerification,
+  type Step,
   type Subject,
   type Surroundings,
+  tableLost,
+  tableMade,
   type VerificationState,
 } from '../core/verifying.ts';
 import { readExportFile } from '../file-reading.ts';
+import { createScratchLedger } from '../scratch-ledger.ts';
+import { loadFile, readBack } from '../scratch-load.ts';
 import type { Service } from '../service.ts';
 import type { BackupStore } from '../store/backup-store.ts';
+import { ScratchTableLostError, type ScratchTables } from '../store/scratch-table.ts';
 import type { VerificationLog } from '../store/verification-items.ts';
 import { readSubject } from '../verification-subject.ts';
 
@@ -42,6 +53,13 @@ export interface VerificationParts extends Pick<Service, 'place' | 'telemetry' |
   readonly places: readonly VerifiedPlace[];
   /** For so many days a verified backup of a tier is locked; a tier without stays with its bucket's own lock. */
   readonly lockDays: Readonly<Partial<Record<BackupTier, number>>>;
+  /** Keeps the Region's journal whole; see `createJournalCare`. */
+  readonly journal: () => Promise<void>;
+  readonly scratch: {
+    readonly tables: ScratchTables;
+    /** What every name of one begins with. */
+    readonly prefix: string;
+  };
 }
 
 /** Two thirds of what the function may take: a file that was begun still has the rest. */
@@ -56,9 +74,22 @@ interface Looked {
   readonly verdicts: Map<string, BackupVerdict>;
 }
 
+/** One verification under way in this invocation. */
+interface Turn {
+  readonly subject: Subject;
+  readonly prefix: string;
+  readonly store: BackupStore;
+  readonly isTimeUp: () => boolean;
+  /** False: somebody else is at it, and this one stops. */
+  readonly save: (state: VerificationState | undefined) => Promise<boolean>;
+}
+
 /** Rejects when something could not be read or written; what was found out until then is saved. */
-export function createVerification({ place, telemetry, now, log, places, lockDays }: VerificationParts) {
+export function createVerification(parts: VerificationParts) {
+  const { place, telemetry, now, log, places, lockDays, journal, scratch } = parts;
   const { region } = place;
+  const { tables } = scratch;
+  const ledger = createScratchLedger({ region, log, tables, telemetry });
 
   async function look(at: VerifiedPlace): Promise<Looked> {
     const ids = at.tiers.flatMap((tier) => lastTicks(tier, now()));
@@ -91,27 +122,62 @@ export function createVerification({ place, telemetry, now, log, places, lockDay
     };
     if ('verdict' in subject) return conclude(subject, at, verdicts, () => save(undefined));
 
-    const begin = { nowMs: now() };
+    const begin: Begin = { nowMs: now(), ...scratchFor(it, backup.kind) };
     const before = text === undefined ? undefined : (JSON.parse(text) as VerificationState);
     let state = before ? resumeVerification(before, subject, begin) : beginVerification(subject, begin);
     const surroundings: Surroundings = { verdicts, ...sameMomentOf(it) };
+    const turn: Turn = { subject, prefix, store: at.store, isTimeUp: () => now() >= untilMs, save };
     for (;;) {
       const step = nextStep(state, subject, surroundings, now());
       if (step.kind === 'conclude') return conclude(step.verdict, at, verdicts, () => save(undefined));
-      // Nothing is loaded into a table here, and a chain without its verdicts was not chosen.
-      if (step.kind === 'wait' || step.kind === 'read_back' || now() >= untilMs) return false;
-      if (step.kind === 'lock') state = await lockPage(state, step, prefix, at.store);
-      else {
-        state = fileBegun(state);
-        if (!(await save(state))) return false;
-        state = fileChecked(state, await readFile(subject, step.file, at.store));
-      }
-      if (!(await save(state))) return false;
+      // A chain without its verdicts was not chosen.
+      if (step.kind === 'wait' || turn.isTimeUp()) return false;
+      const next = await take(step, state, turn);
+      if (!next || !(await save(next))) return false;
+      // Somebody took the table away: that is no fault of the backup, and the next invocation loads it again.
+      if (state.scratch?.isMade && !next.scratch?.isMade) return false;
+      state = next;
     }
   }
 
-  async function readFile({ summary }: Subject, file: Subject['files'][number], store: BackupStore) {
-    return readExportFile(file, summary, await store.file(file.key));
+  function scratchFor(id: BackupId, kind: 'full' | 'incremental'): Pick<Begin, 'scratchTable'> {
+    if (!loadsScratch(id, kind, region, Object.values(place.regions))) return {};
+    return { scratchTable: `${scratch.prefix}${id.tier}-${tickText(id)}` };
+  }
+
+  /** The state after a step; undefined when somebody else is at it. */
+  async function take(
+    step: Exclude<Step, { kind: 'wait' | 'conclude' }>,
+    state: VerificationState,
+    { subject, prefix, store, isTimeUp, save }: Turn,
+  ): Promise<VerificationState | undefined> {
+    try {
+      switch (step.kind) {
+        case 'check_file': {
+          const begun = fileBegun(state);
+          if (!(await save(begun))) return undefined;
+          const { file } = step;
+          return fileChecked(begun, await readExportFile(file, subject.summary, await store.file(file.key)));
+        }
+        case 'make_table':
+          if (!(await ledger.note(step.table, prefix))) return undefined;
+          await tables.make(step.table);
+          return tableMade(state);
+        case 'load': {
+          const bytes = await store.file(step.file.key);
+          const { part, problems } = await loadFile(step, bytes, { tables, isTimeUp });
+          return partLoaded(state, part, problems);
+        }
+        case 'read_back':
+          return pageReadBack(state, await readBack(step, { tables, isTimeUp }));
+        case 'lock':
+          return await lockPage(state, step, prefix, store);
+      }
+    } catch (error) {
+      if (!(error instanceof ScratchTableLostError)) throw error;
+      telemetry.error('a scratch table is lost', error, { prefix });
+      return tableLost(state);
+    }
   }
 
   async function lockPage(
@@ -175,10 +241,27 @@ export function createVerification({ place, telemetry, now, log, places, lockDay
     }
   }
 
+  /** Those of backups that are not to be loaded any more go, whatever became of them. */
+  function sweepScratch(looked: readonly Looked[]): Promise<void> {
+    const waiting = new Set(
+      looked.flatMap(({ complete, verdicts }) =>
+        complete
+          .filter((it) => verdicts.get(backupPrefix(it))?.exportArn !== it.exportArn)
+          .map((it) => backupPrefix(it)),
+      ),
+    );
+    return ledger.sweep((prefix) => waiting.has(prefix));
+  }
+
   return async (): Promise<void> => {
     const untilMs = now() + RUN_MS_MAX;
-    const looked = await Promise.all(places.map(look));
     const failures: unknown[] = [];
+    // First, since it never takes long, and a file that was begun takes as long as it takes.
+    await journal().catch((error: unknown) => {
+      telemetry.error('the journal could not be looked through', error);
+      failures.push(error);
+    });
+    const looked = await Promise.all(places.map(look));
     let verified = 0;
     for (const of of looked) {
       try {
@@ -189,6 +272,7 @@ export function createVerification({ place, telemetry, now, log, places, lockDay
       }
     }
     report(looked, verified);
+    await sweepScratch(looked).catch((error: unknown) => failures.push(error));
     if (failures.length > 0) throw new AggregateError(failures, 'not every verification could go on');
   };
 }

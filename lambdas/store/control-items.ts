@@ -22,7 +22,10 @@ export function controlItems(calls: TableCalls): ControlStore {
       const item = await calls.get(controlKey(GENERATION_KEY));
       if (!item) return undefined;
       const status = textOf(item, 'status') === 'open' ? 'open' : 'restoring';
-      return { status, restoreEpoch: numberOf(item, 'restoreEpoch') };
+      const restoreEpoch = numberOf(item, 'restoreEpoch');
+      return item['restoreId']
+        ? { status, restoreEpoch, restoreId: textOf(item, 'restoreId') }
+        : { status, restoreEpoch };
     },
 
     async feedStatus(region) {

@@ -39,7 +39,16 @@ export interface ApiProps {
 
 type ApiFunction = Exclude<
   FunctionName,
-  'authorizer' | 'observer' | 'archiver' | 'reconciler' | 'sweeper' | 'backup' | 'verification' | 'pretraffic'
+  | 'authorizer'
+  | 'observer'
+  | 'archiver'
+  | 'reconciler'
+  | 'sweeper'
+  | 'backup'
+  | 'verification'
+  | 'scrubber'
+  | 'restore'
+  | 'pretraffic'
 >;
 
 interface Route {

@@ -5,7 +5,7 @@ import { ArnFormat, type Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { type Config, regionsOf } from '../../config/config.ts';
 import { type BackupTier, VERDICT_FILE } from '../../protocol/backups.ts';
-import { bucketName, tableName } from '../names.ts';
+import { bucketName, scratchPrefix, tableName } from '../names.ts';
 import { backupBuckets } from './journal-access.ts';
 import { keyArnIn } from './regional-key.ts';
 
@@ -166,6 +166,40 @@ export function verificationStatements(
       actions: ['kms:GenerateDataKey', 'kms:Decrypt'],
       resources: targets.map(({ keyArn }) => keyArn),
       conditions: { StringEquals: { 'kms:ViaService': `s3.${stack.region}.amazonaws.com` } },
+    }),
+  ];
+}
+
+/** What the verification may do to scratch tables: everything it does to them, and to no other. The key is used by
+ * DynamoDB on its behalf, which for a table's life needs a grant.
+ * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html */
+export function scratchStatements(
+  stack: Stack,
+  { stage }: Config,
+  keyArn: string,
+): readonly PolicyStatement[] {
+  const via = { 'kms:ViaService': `dynamodb.${stack.region}.amazonaws.com` };
+  return [
+    new PolicyStatement({
+      sid: 'ScratchTables',
+      actions: ['CreateTable', 'TagResource', 'DescribeTable', 'DeleteTable', 'BatchWriteItem', 'Scan'].map(
+        (action) => `dynamodb:${action}`,
+      ),
+      resources: [
+        stack.formatArn({ service: 'dynamodb', resource: 'table', resourceName: `${scratchPrefix(stage)}*` }),
+      ],
+    }),
+    new PolicyStatement({
+      sid: 'ScratchKey',
+      actions: ['kms:DescribeKey'],
+      resources: [keyArn],
+      conditions: { StringEquals: via },
+    }),
+    new PolicyStatement({
+      sid: 'ScratchGrants',
+      actions: ['kms:CreateGrant'],
+      resources: [keyArn],
+      conditions: { StringEquals: via, Bool: { 'kms:GrantIsForAWSResource': 'true' } },
     }),
   ];
 }

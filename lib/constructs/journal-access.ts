@@ -1,5 +1,5 @@
-// What a function may do to the backup buckets for the journal (DESIGN §6): put, and nothing else. Segments go into its
-// own Region's; what that one does not take is parked in any.
+// What functions may do to the backup buckets for the journal (DESIGN §6). Who writes it may put, and nothing else:
+// segments into its own Region's, what that one does not take into any. Who keeps it whole reads all, and puts into its own.
 import { ArnFormat, type Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { type Config, regionsOf } from '../../config/config.ts';
@@ -43,6 +43,52 @@ export function journalStatements(stack: Stack, config: Config, keyId: string): 
       conditions: {
         StringEquals: { 'kms:ViaService': regions.map((region) => `s3.${region}.amazonaws.com`) },
       },
+    }),
+  ];
+}
+
+/** What filling gaps takes, beside what the Region's own backups take: segments of all Regions, read; its own, put. */
+export function journalCareStatements(
+  stack: Stack,
+  config: Config,
+  keyId: string,
+): readonly PolicyStatement[] {
+  const buckets = backupBuckets(stack, config);
+  const regions = regionsOf(config);
+  const peers = regions.filter((region) => region !== stack.region);
+  const arn = (region: string, path?: string) =>
+    stack.formatArn({
+      service: 's3',
+      region: '',
+      account: '',
+      resource: String(buckets[region]),
+      ...(path === undefined
+        ? { arnFormat: ArnFormat.NO_RESOURCE_NAME }
+        : { resourceName: path, arnFormat: ArnFormat.SLASH_RESOURCE_NAME }),
+    });
+  return [
+    new PolicyStatement({
+      sid: 'JournalsRead',
+      actions: ['s3:GetObject'],
+      resources: regions.flatMap((region) =>
+        [JOURNAL_PREFIX, JOURNAL_PARKED_PREFIX].map((prefix) => arn(region, `${prefix}*`)),
+      ),
+    }),
+    new PolicyStatement({
+      sid: 'JournalFilled',
+      actions: ['s3:PutObject'],
+      resources: [arn(stack.region, `${JOURNAL_PREFIX}*`)],
+    }),
+    new PolicyStatement({
+      sid: 'PeerJournals',
+      actions: ['s3:ListBucket'],
+      resources: peers.map((region) => arn(region)),
+    }),
+    new PolicyStatement({
+      sid: 'PeerJournalKeys',
+      actions: ['kms:Decrypt'],
+      resources: peers.map((region) => keyArnIn(stack, region, keyId)),
+      conditions: { StringEquals: { 'kms:ViaService': peers.map((region) => `s3.${region}.amazonaws.com`) } },
     }),
   ];
 }

@@ -28,6 +28,8 @@ export interface RecordTableProps {
   readonly replicaRegions: readonly string[];
   /** @default 'strong' */
   readonly consistency?: 'strong' | 'eventual';
+  /** @default what DynamoDB gives a new table */
+  readonly warmWriteUnitsPerSecond?: number | undefined;
   readonly removalPolicy: RemovalPolicy;
   /** Whether each replica refuses to be deleted. */
   readonly deletionProtection: boolean;
@@ -42,7 +44,10 @@ export class RecordTable extends Construct {
   constructor(scope: Construct, id: string, props: RecordTableProps) {
     super(scope, id);
     const { tableName, key, keyId, replicaRegions, removalPolicy, deletionProtection } = props;
-    const { consistency = 'strong' } = props;
+    const { consistency = 'strong', warmWriteUnitsPerSecond: warmUnits } = props;
+    // Every record is in the feed; whoever is not kept ready as well holds up the table.
+    // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/warm-throughput.html
+    const warm = warmUnits === undefined ? {} : { warmThroughput: { writeUnitsPerSecond: warmUnits } };
     const strong = consistency === 'strong';
     const stack = Stack.of(this);
     const regions = [stack.region, ...replicaRegions];
@@ -64,6 +69,7 @@ export class RecordTable extends Construct {
           sortKey: { name: ATTRIBUTES.feedOrder, type: AttributeType.STRING },
           projectionType: ProjectionType.INCLUDE,
           nonKeyAttributes: [...FEED_PROJECTION],
+          ...warm,
         },
         // Tombstones alone have its keys, so that it holds nothing else (PROTOCOL 7).
         {
@@ -71,6 +77,7 @@ export class RecordTable extends Construct {
           partitionKey: { name: ATTRIBUTES.sweepShard, type: AttributeType.STRING },
           sortKey: { name: ATTRIBUTES.sweepOrder, type: AttributeType.STRING },
           projectionType: ProjectionType.KEYS_ONLY,
+          ...warm,
         },
       ],
       multiRegionConsistency: strong ? MultiRegionConsistency.STRONG : MultiRegionConsistency.EVENTUAL,
@@ -79,6 +86,7 @@ export class RecordTable extends Construct {
       // No ceiling: one would turn a burst, or the replay after a restore, into refused writes in every Region.
       // API Gateway's throttle is what bounds the cost.
       billing: Billing.onDemand(),
+      ...warm,
       pointInTimeRecoverySpecification: {
         pointInTimeRecoveryEnabled: true,
         recoveryPeriodInDays: POINT_IN_TIME_DAYS,

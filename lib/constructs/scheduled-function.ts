@@ -16,11 +16,13 @@ export interface ScheduledFunctionProps {
   readonly config: Config;
   readonly role: RegionRole;
   /** Which entry of `FUNCTIONS`; it says how often. */
-  readonly name: 'observer' | 'sweeper' | 'verification';
+  readonly name: 'observer' | 'sweeper' | 'verification' | 'scrubber';
   readonly key: IKey;
   readonly keyId: string;
   /** Beside what every function gets. @default nothing */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Where its entry leaves that to the stage. @default as its entry says */
+  readonly rate?: Duration;
   readonly removalPolicy: RemovalPolicy;
 }
 
@@ -35,12 +37,14 @@ export class ScheduledFunction extends Construct {
 
   constructor(scope: Construct, id: string, props: ScheduledFunctionProps) {
     super(scope, id);
-    const { config, name } = props;
+    const { config, name, rate: configured } = props;
     const scheduled = new ServiceFunction(this, id, props);
     this.scheduled = scheduled;
     const { alias, callee } = new LiveAlias(this, 'Live', { of: scheduled });
     const { every, does } = FUNCTIONS[name].schedule;
-    const { id: scheduleId, rate } = EVERY[every];
+    const { id: scheduleId, rate } =
+      every === 'configured' ? { id: 'EveryInterval', rate: configured } : EVERY[every];
+    if (!rate) throw new Error(`${this.node.path}: rate: expected one, since ${name} has none of its own`);
     // The schedule's call is asynchronous, so that Lambda has a queue and retries of its own beside the schedule's.
     alias.configureAsyncInvoke({ retryAttempts: 0, maxEventAge: rate });
 

@@ -91,7 +91,7 @@ export class ServiceFunction extends Construct {
       depsLockFilePath: join(ROOT, 'package-lock.json'),
       runtime: Runtime.NODEJS_24_X,
       architecture: Architecture.ARM_64,
-      memorySize: capacity.memoryMb,
+      memorySize: spec.memoryMb ?? capacity.memoryMb,
       timeout: Duration.seconds(spec.timeoutS),
       role: executionRole,
       logGroup,

@@ -4,7 +4,7 @@ import type { Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { type Config, regionsOf } from '../../config/config.ts';
 import { FEED_INDEX, TOMBSTONE_INDEX } from '../../protocol/items.ts';
-import type { TableNeeds } from '../functions.ts';
+import type { TableAction, TableNeeds } from '../functions.ts';
 import { tableName } from '../names.ts';
 import { keyArnIn } from './regional-key.ts';
 
@@ -16,6 +16,8 @@ const KEY_ACTIONS = {
   write: ['kms:Encrypt', 'kms:ReEncrypt*', 'kms:GenerateDataKey*'],
 };
 
+const WRITES: readonly TableAction[] = ['PutItem', 'UpdateItem', 'DeleteItem'];
+
 export function tableStatements(stack: Stack, config: Config, keyId: string, needs: TableNeeds) {
   const { stage } = config;
   const inRegions = needs.everyRegion ? regionsOf(config) : [stack.region];
@@ -23,7 +25,7 @@ export function tableStatements(stack: Stack, config: Config, keyId: string, nee
     stack.formatArn({ service: 'dynamodb', region, resource: 'table', resourceName: tableName(stage) }),
   );
   const keys = inRegions.map((region) => keyArnIn(stack, region, keyId));
-  const writes = needs.actions.some((action) => action === 'UpdateItem' || action === 'DeleteItem');
+  const writes = needs.updates !== undefined || needs.actions.some((action) => WRITES.includes(action));
   const statements = [
     new PolicyStatement({
       sid: 'Table',
@@ -45,10 +47,26 @@ export function tableStatements(stack: Stack, config: Config, keyId: string, nee
       actions: ['dynamodb:Query'],
       resources: tables.map((table) => `${table}/index/${index}`),
     });
+  if (needs.updates) statements.push(updateStatement(tables, needs.updates(stack.region)));
   if (needs.feed) statements.push(query('Feed', FEED_INDEX));
   if (needs.tombstones) statements.push(query('Tombstones', TOMBSTONE_INDEX));
   if (needs.stream) statements.push(...streamStatements(tables));
   return statements;
+}
+
+/** Of an item by its partition key. `ForAllValues` also holds where a request names none, hence the second condition:
+ * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html
+ * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html */
+function updateStatement(tables: readonly string[], partitionKeys: readonly string[]): PolicyStatement {
+  return new PolicyStatement({
+    sid: 'OwnItems',
+    actions: ['dynamodb:UpdateItem'],
+    resources: [...tables],
+    conditions: {
+      'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': [...partitionKeys] },
+      Null: { 'dynamodb:LeadingKeys': 'false' },
+    },
+  });
 }
 
 /** What an event source mapping asks of the role it reads a stream as. The stream's own name is not known here; it is

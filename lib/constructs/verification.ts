@@ -1,4 +1,5 @@
-// A Region's verification of its own backups, and the alarms on what it finds, or does not get to (DESIGN §6).
+// A Region's verification of its own backups, and of its own journal and audit archive, and the alarms on what it finds,
+// or does not get to (DESIGN §6).
 import { Duration, Stack } from 'aws-cdk-lib';
 import { Alarm, ComparisonOperator, Metric, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
@@ -7,8 +8,14 @@ import type { Construct } from 'constructs';
 import { RETENTION_DAYS, type Severity } from '../../config/promises.ts';
 import { LOCK_DAYS } from '../../config/retention.ts';
 import { METRICS, METRICS_NAMESPACE, type MetricName, SERVICES } from '../../protocol/metrics.ts';
-import { verificationAlarmName } from '../names.ts';
-import { backupEnvironment, backupTargets, verificationStatements } from './backup-access.ts';
+import { auditGapsAlarmName, journalAlarmName, scratchPrefix, verificationAlarmName } from '../names.ts';
+import {
+  backupEnvironment,
+  backupTargets,
+  scratchStatements,
+  verificationStatements,
+} from './backup-access.ts';
+import { journalCareStatements } from './journal-access.ts';
 import { onCallTopic } from './on-call-topics.ts';
 import { ScheduledFunction, type ScheduledFunctionProps } from './scheduled-function.ts';
 
@@ -19,13 +26,15 @@ export interface VerificationProps extends Omit<ScheduledFunctionProps, 'name' |
 
 export class Verification extends ScheduledFunction {
   constructor(scope: Construct, id: string, props: VerificationProps) {
-    const { config, key, offsiteKey } = props;
+    const { config, key, keyId, offsiteKey } = props;
     const stack = Stack.of(scope);
     super(scope, id, {
       ...props,
       name: 'verification',
       environment: {
         ...backupEnvironment(stack, config, offsiteKey?.keyArn),
+        KEY_ARN: key.keyArn,
+        SCRATCH_PREFIX: scratchPrefix(config.stage),
         BACKUP_LOCKS: JSON.stringify({
           mode: config.retainData ? 'COMPLIANCE' : 'GOVERNANCE',
           // What a bucket locks by itself is long enough for its shortest tier.
@@ -33,21 +42,20 @@ export class Verification extends ScheduledFunction {
         }),
       },
     });
-    for (const statement of verificationStatements(
-      stack,
-      config,
-      backupTargets(key.keyArn, offsiteKey?.keyArn),
-    ))
+    for (const statement of [
+      ...verificationStatements(stack, config, backupTargets(key.keyArn, offsiteKey?.keyArn)),
+      ...scratchStatements(stack, config, key.keyArn),
+      ...journalCareStatements(stack, config, keyId),
+    ])
       this.scheduled.function.addToRolePolicy(statement);
-    this.alarm(config.stage, 'corrupted');
-    this.alarm(config.stage, 'unverified');
+    for (const it of alarmsOf(config.stage)) this.alarm(config.stage, it);
   }
 
-  private alarm(stage: string, what: keyof typeof ALARMS): void {
-    const { metricName, severity, says, treatMissingData } = ALARMS[what];
-    const alarm = new Alarm(this, what, {
-      alarmName: verificationAlarmName(stage, what),
-      alarmDescription: `${says} Runbook: docs/OPERATING.md#backups`,
+  private alarm(stage: string, it: VerificationAlarm): void {
+    const { id, name, metricName, severity, says, runbook, datapoints, treatMissingData } = it;
+    const alarm = new Alarm(this, id, {
+      alarmName: name,
+      alarmDescription: `${says} Runbook: docs/OPERATING.md#${runbook}`,
       metric: new Metric({
         namespace: METRICS_NAMESPACE,
         metricName,
@@ -58,30 +66,70 @@ export class Verification extends ScheduledFunction {
       threshold: 0,
       comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
       evaluationPeriods: 2,
-      datapointsToAlarm: what === 'corrupted' ? 1 : 2,
+      datapointsToAlarm: datapoints,
       treatMissingData,
     });
-    alarm.addAlarmAction(new SnsAction(onCallTopic(this, `Topic-${what}`, { stage, severity })));
+    alarm.addAlarmAction(new SnsAction(onCallTopic(this, `Topic-${id}`, { stage, severity })));
   }
 }
 
-/** Both metrics stay above 0 for as long as there is something to look at. */
-const ALARMS = {
-  corrupted: {
-    metricName: METRICS.backupCorrupted,
-    severity: 'critical',
-    says: 'A backup of this Region must not be restored: the log of the verification names the file.',
-    // One that says nothing is the other alarm's.
-    treatMissingData: TreatMissingData.NOT_BREACHING,
-  },
-  unverified: {
-    metricName: METRICS.backupUnverifiedAge,
-    severity: 'warning',
-    says: 'A backup of this Region has had no verdict for longer than its tier allows, or nothing is verified here.',
-    // A verification that says nothing for hours verifies nothing.
-    treatMissingData: TreatMissingData.BREACHING,
-  },
-} as const satisfies Record<
-  string,
-  { metricName: MetricName; severity: Severity; says: string; treatMissingData: TreatMissingData }
->;
+interface VerificationAlarm {
+  readonly id: string;
+  readonly name: string;
+  readonly metricName: MetricName;
+  readonly severity: Severity;
+  readonly says: string;
+  /** Heading in docs/OPERATING.md. */
+  readonly runbook: string;
+  /** Of two hours. */
+  readonly datapoints: 1 | 2;
+  readonly treatMissingData: TreatMissingData;
+}
+
+/** Every metric stays above 0 for as long as there is something to look at. */
+function alarmsOf(stage: string): readonly VerificationAlarm[] {
+  // A verification that says nothing for hours verifies nothing, and is one alarm's.
+  const { BREACHING, NOT_BREACHING } = TreatMissingData;
+  return [
+    {
+      id: 'corrupted',
+      name: verificationAlarmName(stage, 'corrupted'),
+      metricName: METRICS.backupCorrupted,
+      severity: 'critical',
+      says: 'A backup of this Region must not be restored: the log of the verification names the file.',
+      runbook: 'backups',
+      datapoints: 1,
+      treatMissingData: NOT_BREACHING,
+    },
+    {
+      id: 'unverified',
+      name: verificationAlarmName(stage, 'unverified'),
+      metricName: METRICS.backupUnverifiedAge,
+      severity: 'warning',
+      says: 'A backup of this Region has had no verdict for longer than its tier allows, or nothing is verified here.',
+      runbook: 'backups',
+      datapoints: 2,
+      treatMissingData: BREACHING,
+    },
+    {
+      id: 'journal-gaps',
+      name: journalAlarmName(stage, 'gaps'),
+      metricName: METRICS.journalGaps,
+      severity: 'warning',
+      says: "This Region's journal lacks changes that no other Region's has: the log of the verification names them.",
+      runbook: 'journal',
+      datapoints: 1,
+      treatMissingData: NOT_BREACHING,
+    },
+    {
+      id: 'audit-gaps',
+      name: auditGapsAlarmName(stage),
+      metricName: METRICS.auditGaps,
+      severity: 'warning',
+      says: "This Region's audit archive lacks entries that no other Region's has: the log of the verification names them.",
+      runbook: 'journal',
+      datapoints: 1,
+      treatMissingData: NOT_BREACHING,
+    },
+  ];
+}

@@ -13,7 +13,7 @@ export interface DataStackProps extends EdenStackProps {
 export class DataStack extends EdenStack {
   constructor(scope: Construct, props: DataStackProps) {
     const { config, foundation } = props;
-    const { stage, regions, consistency, retainData } = config;
+    const { stage, regions, consistency, recovery, retainData } = config;
     const [, ...replicaRegions] = regionsOf(config);
     const what = regions.quorum === undefined ? 'two' : 'three';
     super(scope, 'data', 'primary', `the table with its ${what} replicas`, config);
@@ -23,6 +23,7 @@ export class DataStack extends EdenStack {
       keyId: foundation.keyId,
       replicaRegions,
       consistency,
+      warmWriteUnitsPerSecond: recovery.warmWriteUnitsPerSecond,
       removalPolicy: this.removalPolicy,
       deletionProtection: retainData,
     });

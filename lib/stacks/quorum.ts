@@ -1,10 +1,11 @@
-// The third Region: it votes, observes, archives and backs up, but serves nobody. Alarms on Route 53's metrics would have to live here
+// The third Region: it votes, observes, archives, backs up and scrubs, but serves nobody. Alarms on Route 53's metrics would have to live here
 // (they exist in us-east-1 only), but need the ids of health checks that are made last of all; what such an alarm
 // could say, the observers and the `evacuated` alarm of the traffic stack say already.
 import type { Construct } from 'constructs';
 import { Archiver } from '../constructs/archiver.ts';
 import { Backups } from '../constructs/backups.ts';
 import { Observer } from '../constructs/observer.ts';
+import { Scrubber } from '../constructs/scrubber.ts';
 import { Verification } from '../constructs/verification.ts';
 import { EdenStack, type EdenStackProps } from './eden-stack.ts';
 import type { FoundationStack } from './foundation.ts';
@@ -29,5 +30,6 @@ export class QuorumStack extends EdenStack {
     new Archiver(this, 'Archiver', shared);
     new Backups(this, 'Backups', { ...shared, offsiteKey: foundation.offsiteKey });
     new Verification(this, 'Verification', { ...shared, offsiteKey: foundation.offsiteKey });
+    new Scrubber(this, 'Scrubber', shared);
   }
 }

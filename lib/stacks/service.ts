@@ -1,5 +1,5 @@
 // A serving Region: its API, the functions behind it, each with a `live` alias and a canary, its names, its observer,
-// its archiver, its sweeper, its backups.
+// its archiver, its sweeper, its scrubber, its backups.
 // Primary and standby get the same, capacity included, so that the standby can take everything at once without asking
 // a control plane for anything.
 import { Duration } from 'aws-cdk-lib';
@@ -21,7 +21,9 @@ import { CanaryRelease } from '../constructs/canary-release.ts';
 import { LiveAlias, type WarmCapacity } from '../constructs/live-alias.ts';
 import { Observer } from '../constructs/observer.ts';
 import { RegionalDomain } from '../constructs/regional-domain.ts';
+import { RestoreQueue } from '../constructs/restore-queue.ts';
 import { ScheduledFunction } from '../constructs/scheduled-function.ts';
+import { Scrubber } from '../constructs/scrubber.ts';
 import { ServiceFunction } from '../constructs/service-function.ts';
 import { Verification } from '../constructs/verification.ts';
 import { CANARY_FUNCTIONS, FUNCTIONS, type FunctionName, type FunctionSpec } from '../functions.ts';
@@ -93,6 +95,8 @@ export class ServiceStack extends EdenStack {
     new Archiver(this, 'Archiver', shared);
     new Backups(this, 'Backups', shared);
     new Verification(this, 'Verification', shared);
+    new Scrubber(this, 'Scrubber', shared);
+    new RestoreQueue(this, 'RestoreQueue', shared);
     new ScheduledFunction(this, 'Sweeper', { ...shared, name: 'sweeper' });
   }
 

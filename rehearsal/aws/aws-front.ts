@@ -245,6 +245,8 @@ function send(response: ServerResponse, { status, contentType, body, headers }: 
   response.writeHead(status, {
     'content-type': contentType,
     'content-length': bytes.length,
+    // SDKs set their clocks by it; Node's own would be the machine's time, wherever this process's clock stands.
+    date: new Date().toUTCString(),
     'x-amzn-requestid': randomUUID(),
     'x-amz-crc32': crc32(bytes),
     ...headers,

@@ -3,6 +3,7 @@
 // or within a test.
 import { type Deployment, readDeployment } from '../assembly/assembly.ts';
 import type { AwsProcessOptions, FromAwsProcess, LinkState, ToAwsProcess } from '../supervisor/messages.ts';
+import { outcomeOf } from '../supervisor/orders.ts';
 import {
   type AwsFront,
   byTarget,
@@ -19,6 +20,7 @@ import { TableExports, type TableExportsOptions } from './dynamodb/exports.ts';
 import { readGlobalTable } from './dynamodb/global-table.ts';
 import { TableHistory } from './dynamodb/history.ts';
 import { RegionLinks } from './dynamodb/region-links.ts';
+import { RegionalTables } from './dynamodb/regional-tables.ts';
 import { ReplicatedTable, type ReplicatedTableOptions } from './dynamodb/replicated-table.ts';
 import { TableStream } from './dynamodb/streams.ts';
 import { DynamoDbStreams, STREAMS_PREFIX } from './dynamodb/streams-api.ts';
@@ -26,9 +28,11 @@ import { exportBucket } from './export-bucket.ts';
 import { Iam } from './iam.ts';
 import type { Access } from './iam-policy.ts';
 import { Kms } from './kms.ts';
+import { obey } from './orders.ts';
 import { bucketsOf } from './s3/buckets.ts';
 import { refuse } from './s3/errors.ts';
 import { S3 } from './s3/s3.ts';
+import { Sqs } from './sqs.ts';
 import { stsService } from './sts.ts';
 
 export interface AwsOptions
@@ -62,7 +66,7 @@ export interface Aws {
 }
 
 /** Services whose permissions are checked here. */
-const CHECKED = ['dynamodb', 'kms', 's3'];
+const CHECKED = ['dynamodb', 'kms', 's3', 'sqs'];
 
 const HANG_MS = 30_000;
 
@@ -86,11 +90,13 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
   const kms = new Kms(deployment);
   checkDeploymentCalls(deployment, iam);
   const buckets = bucketsOf(deployment);
-  const [tables, s3] = await Promise.all([
+  const queues = deployment.ofType('AWS::SQS::Queue');
+  const [tables, s3, sqs] = await Promise.all([
     openTables(deployment, { ...tableOptions, links, account }, onLog ?? (() => undefined), now),
     buckets.length > 0
       ? S3.open(buckets, { keyState: (arn) => kms.stateOf(arn), ...(now && { now }) })
       : undefined,
+    queues.length > 0 ? Sqs.open(queues) : undefined,
   ]);
   const exports = new TableExports({
     ...exporting,
@@ -100,8 +106,9 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
     ...(now && { now }),
   });
   const stopListening = links.onChange(() => exports.networkChanged());
+  const made = new RegionalTables({ account, links, keyState: (arn) => kms.stateOf(arn) });
   const front: AwsFront = await openAwsFront({
-    services: servicesOf(account, { tables, exports, iam, kms, s3 }),
+    services: servicesOf(account, { tables, made, exports, iam, kms, s3, sqs }),
     callers: callersOf(deployment, iam.roleArns),
     links,
     pages: new Map([
@@ -125,7 +132,12 @@ export async function startAws(options: AwsOptions): Promise<Aws> {
       await front.close();
       stopListening();
       await exports.close();
-      await Promise.all([s3?.close(), ...tables.map(({ table }) => table.close())]);
+      await Promise.all([
+        s3?.close(),
+        sqs?.close(),
+        made.close(),
+        ...tables.map(({ table }) => table.close()),
+      ]);
     },
   };
 }
@@ -153,16 +165,21 @@ function openTables(
 
 interface Parts {
   readonly tables: readonly EncryptedTable[];
+  readonly made: RegionalTables;
   readonly exports: TableExports;
   readonly iam: Iam;
   readonly kms: Kms;
   readonly s3: S3 | undefined;
+  readonly sqs: Sqs | undefined;
 }
 
 type Run = (call: DynamoDbCall) => Promise<Record<string, unknown>>;
 
 /** By name in the credential scope; each asks for every permission that a call needs. */
-function servicesOf(account: string, { tables, exports, iam, kms, s3 }: Parts): ReadonlyMap<string, Service> {
+function servicesOf(
+  account: string,
+  { tables, made, exports, iam, kms, s3, sqs }: Parts,
+): ReadonlyMap<string, Service> {
   const authorizer = (caller: Caller, region: string) => (access: Access) => {
     const context = { 'aws:RequestedRegion': region, ...access.context };
     const policy = kms.policyOf(access.resource) ?? s3?.policyOf(access.resource);
@@ -172,7 +189,7 @@ function servicesOf(account: string, { tables, exports, iam, kms, s3 }: Parts): 
     jsonService(prefix, `application/x-amz-json-${version}`, ({ caller, ...rest }) =>
       run({ ...rest, authorize: authorizer(caller, rest.region) }),
     );
-  const dynamodb = new DynamoDb(tables, account, exports);
+  const dynamodb = new DynamoDb(tables, account, { exports, made });
   const streams = new DynamoDbStreams(
     tables.flatMap(({ stream, keyArns }) => (stream ? [{ stream, keyArns }] : [])),
     account,
@@ -190,6 +207,11 @@ function servicesOf(account: string, { tables, exports, iam, kms, s3 }: Parts): 
     ['kms', json('TrentService', '1.1', (call) => kms.call(call))],
     ['sts', stsService(account, (principalArn) => iam.sessionArn(principalArn))],
   ]);
+  if (sqs)
+    services.set(
+      'sqs',
+      json('AmazonSQS', '1.0', (call) => sqs.call(call)),
+    );
   if (s3)
     services.set('s3', {
       call: ({ request, region, caller }) =>
@@ -228,29 +250,16 @@ async function runAsProcess(options: AwsProcessOptions): Promise<void> {
     now: clock.now,
     exports: { times: exportTimes },
   });
-  process.on('message', (message: ToAwsProcess) => {
-    obey(aws, clock, message).catch((error) => onLog(`${message.type} failed: ${String(error)}`));
+  process.on('message', async (message: ToAwsProcess) => {
+    if (message.type === 'links') aws.links.set(message.links);
+    else if (message.type === 'replica') aws.links.setUp(message.region, message.up);
+    else {
+      const { id, order } = message;
+      tell({ type: 'done', id, outcome: await outcomeOf(() => obey(aws, clock, order)) });
+    }
   });
   for (const problem of aws.iam.problems) onLog(problem);
   tell({ type: 'ready', port: aws.port });
-}
-
-async function obey(aws: Aws, clock: Clock, message: ToAwsProcess): Promise<void> {
-  switch (message.type) {
-    case 'links':
-      return aws.links.set(message.links);
-    case 'replica':
-      return aws.links.setUp(message.region, message.up);
-    case 'advance':
-      clock.advance(message.ms);
-      return aws.s3?.tick(clock.now());
-    case 'bucket':
-      return aws.s3?.setAvailable(message.bucket, message.available);
-    case 'rot':
-      return aws.s3?.rot(message.bucket, message.key, message.at);
-    case 'wipe':
-      return aws.tables.get(message.table)?.wipe();
-  }
 }
 
 if (import.meta.main) {

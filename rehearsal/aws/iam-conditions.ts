@@ -11,7 +11,7 @@ export type Verdict =
 
 /** Keys whose absence from a request means what it says; any other key is not understood. */
 const KEYS =
-  /^(s3:(delimiter|max-keys|prefix|tlsversion)|aws:(sourceaccount|sourcearn|principalarn|principalaccount|requestedregion|securetransport)|dynamodb:leadingkeys|kms:(viaservice|calleraccount|encryptioncontext:.+))$/;
+  /^(s3:(delimiter|max-keys|prefix|tlsversion)|aws:(sourceaccount|sourcearn|principalarn|principalaccount|requestedregion|securetransport)|dynamodb:leadingkeys|kms:(viaservice|calleraccount|grantisforawsresource|encryptioncontext:.+))$/;
 
 type Compare = (pattern: string, value: string) => boolean;
 

@@ -2,6 +2,7 @@
 // it imports into the page as one script.
 import { $, count, duration, element, milliseconds, moment, pill, row } from './elements.js';
 import { changeInWords, drawRouting, voteInWords } from './routing.js';
+import { drawStorage, storedInWords } from './storage.js';
 
 const SECONDS = 120;
 const TONES = {
@@ -97,7 +98,7 @@ function regionCard({ region, role, endpoint }) {
       { type: 'button', 'data-fault': fault, title: title, 'aria-label': `${label} ${region}` },
       label,
     );
-    button.addEventListener('click', () => order(region, fault, button));
+    button.addEventListener('click', () => order('/api/faults', { region, fault }, button));
     buttons.append(button);
   }
   card.append(
@@ -274,6 +275,9 @@ function inWords(event) {
       return changeInWords(event.change);
     case 'vote':
       return voteInWords(event.vote);
+    case 'storage':
+    case 'schedule':
+      return storedInWords(event);
     case 'alarm':
       return [
         `${event.name} is ${event.state}`,
@@ -329,27 +333,29 @@ function draw() {
   drawHeadline();
   drawRegions();
   drawRouting(state);
+  drawStorage(state, order);
   drawChart();
   drawDns();
   drawAlarms();
   drawTimeline();
 }
 
-async function order(region, fault, button) {
+async function order(path, asked, button) {
   button.dataset.busy = 'yes';
   button.disabled = true;
   try {
-    const response = await fetch('/api/faults', {
+    const response = await fetch(path, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ region, fault }),
+      body: JSON.stringify(asked),
     });
     if (!response.ok) say((await response.json()).detail);
   } catch {
     say('The rehearsal does not answer.');
   } finally {
     delete button.dataset.busy;
-    if (state) drawRegions();
+    button.disabled = false;
+    if (state) draw();
   }
 }
 

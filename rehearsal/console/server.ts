@@ -6,11 +6,15 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { FaultRefused } from '../supervisor/region-runner.ts';
-import { FAULTS, type Fault, type RehearsalEvent, type RehearsalState } from '../supervisor/state.ts';
+import type { Fault, RehearsalEvent, RehearsalState } from '../supervisor/state.ts';
+import type { StorageFaults } from '../supervisor/storage.ts';
+import { type AskedFault, faultIn, NotAsked, scheduleIn } from './asked.ts';
 
 export interface ConsoleOptions {
   readonly state: () => RehearsalState;
   readonly fault: (region: string, fault: Fault) => Promise<number>;
+  readonly storage: Pick<StorageFaults, 'breakBucket' | 'rot' | 'damage' | 'wipe'>;
+  readonly runSchedule: (region: string, schedule: string, atMs?: number) => Promise<void>;
   readonly listen: (listener: (event: RehearsalEvent) => void) => () => void;
 }
 
@@ -101,6 +105,7 @@ async function answer(
     '/api/state': { GET: () => json(response, 200, options.state()) },
     '/api/events': { GET: () => watch(response) },
     '/api/faults': { POST: () => takeFault(request, response, options) },
+    '/api/schedules': { POST: () => takeSchedule(request, response, options) },
   };
   const methods = Object.hasOwn(routes, pathname) ? routes[pathname] : undefined;
   if (!methods)
@@ -114,58 +119,85 @@ async function answer(
   await methods[method]?.();
 }
 
-async function takeFault(
-  request: IncomingMessage,
-  response: ServerResponse,
-  { fault: doFault }: ConsoleOptions,
-): Promise<void> {
+/** The body of a POST, from this console's own page or a program; undefined when it is refused, which is then answered. */
+async function orderIn(request: IncomingMessage, response: ServerResponse): Promise<string | undefined> {
   const { origin, host } = request.headers;
-  if (origin !== undefined && origin !== `http://${host}`)
-    return problem(
-      response,
-      403,
-      'Not from that page',
-      `only this console's own page may do that, got ${origin}`,
-    );
+  if (origin !== undefined && origin !== `http://${host}`) {
+    problem(response, 403, 'Not from that page', `only this console's own page may do that, got ${origin}`);
+    return undefined;
+  }
   const type = request.headers['content-type']?.split(';')[0]?.trim().toLowerCase();
-  if (type !== 'application/json')
-    return problem(
+  if (type !== 'application/json') {
+    problem(
       response,
       415,
       'The body must be JSON',
       `content-type is application/json, got ${type ?? 'none'}`,
     );
+    return undefined;
+  }
   const body = await bodyOf(request);
   if (body === undefined)
-    return problem(response, 413, 'The body is too large', `at most ${BODY_BYTES_MAX} bytes`, {
+    problem(response, 413, 'The body is too large', `at most ${BODY_BYTES_MAX} bytes`, {
       connection: 'close',
     });
-  const wanted = parseFault(body);
-  if (typeof wanted === 'string') return problem(response, 400, 'That is no fault', wanted);
+  return body;
+}
+
+async function takeFault(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: ConsoleOptions,
+): Promise<void> {
+  const body = await orderIn(request, response);
+  if (body === undefined) return;
   try {
-    const at = await doFault(wanted.region, wanted.fault);
-    json(response, 200, { ...wanted, at });
+    const wanted = faultIn(body);
+    json(response, 200, { ...wanted, ...(await done(wanted, options)) });
   } catch (error) {
-    if (error instanceof RangeError) problem(response, 400, 'There is no such region', error.message);
+    if (error instanceof NotAsked) problem(response, 400, 'That is no fault', error.message);
+    else if (error instanceof RangeError) problem(response, 400, 'There is no such thing', error.message);
     else if (error instanceof FaultRefused) problem(response, 409, 'That makes no sense now', error.message);
     else throw error;
   }
 }
 
-/** What was asked for, or in words why it cannot be read. */
-function parseFault(body: string): { region: string; fault: Fault } | string {
-  const expected = `expected {"region": "…", "fault": "${FAULTS.join('" | "')}"}`;
-  let value: unknown;
-  try {
-    value = JSON.parse(body);
-  } catch {
-    return `${expected}, got what is no JSON`;
+/** Does it; what came of it, with the moment. */
+async function done(
+  wanted: AskedFault,
+  { fault, storage }: ConsoleOptions,
+): Promise<{ readonly at: number }> {
+  switch (wanted.fault) {
+    case 'bucket':
+      return { at: await storage.breakBucket(wanted.region, wanted.available) };
+    case 'rot':
+      return storage.rot(wanted.region, wanted.key);
+    case 'damage':
+      return storage.damage(wanted);
+    case 'wipe':
+      return { at: await storage.wipe() };
+    default:
+      return { at: await fault(wanted.region, wanted.fault) };
   }
-  const { region, fault } = (value ?? {}) as { region?: unknown; fault?: unknown };
-  const known = FAULTS.find((name) => name === fault);
-  if (typeof region !== 'string') return `${expected}, got region ${JSON.stringify(region)}`;
-  if (!known) return `${expected}, got fault ${JSON.stringify(fault)}`;
-  return { region, fault: known };
+}
+
+async function takeSchedule(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { runSchedule }: ConsoleOptions,
+): Promise<void> {
+  const body = await orderIn(request, response);
+  if (body === undefined) return;
+  try {
+    const { region, schedule, atMs } = scheduleIn(body);
+    await runSchedule(region, schedule, atMs);
+    json(response, 200, { ok: true });
+  } catch (error) {
+    if (error instanceof NotAsked) problem(response, 400, 'That is no schedule', error.message);
+    else if (error instanceof RangeError) problem(response, 400, 'There is no such schedule', error.message);
+    else if (error instanceof FaultRefused) problem(response, 409, 'That makes no sense now', error.message);
+    else problem(response, 502, 'It failed', error instanceof Error ? error.message : String(error));
+  }
 }
 
 /** Undefined when it is longer than it may be. */
@@ -198,7 +230,7 @@ function secondOf({ at, regions, client }: RehearsalState): Second {
 }
 
 /** In the order they are needed. */
-const SCRIPTS = ['elements.js', 'routing.js', 'page.js'];
+const SCRIPTS = ['elements.js', 'routing.js', 'storage.js', 'page.js'];
 /** What makes a file a module among others; as one script they need none of it. */
 const MODULE_WORDS = /^import [^;]*;\n|^export (?=const|function)/gm;
 

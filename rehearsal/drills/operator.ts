@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { clockArguments, clockEnvironment } from '../ahead.ts';
 import type { Rehearsal } from '../supervisor/rehearsal.ts';
 import { stateFileOf } from '../supervisor/state-file.ts';
 import type { DrilledSystem } from './system.ts';
@@ -27,7 +28,8 @@ function run(
   args: readonly string[],
   signal: AbortSignal | undefined,
 ): Promise<{ readonly code: number | null; readonly said: string }> {
-  const child = spawn(process.execPath, args, {
+  const child = spawn(process.execPath, [...clockArguments(), ...args], {
+    env: clockEnvironment(),
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(signal ? { signal } : {}),
   });

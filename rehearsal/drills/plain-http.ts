@@ -21,7 +21,7 @@ export function getPlainly(url: string, options: PlainOptions): Promise<PlainAns
 
 /** {@link getPlainly} with another method, and a body. */
 export function askPlainly(
-  method: 'GET' | 'POST',
+  method: 'GET' | 'POST' | 'PUT',
   url: string,
   { agent, timeoutMs, headers = {}, body }: PlainOptions & { readonly body?: Buffer },
 ): Promise<PlainAnswer> {

@@ -7,7 +7,7 @@ import { credentialsOf, OPERATOR } from '../aws/credentials.ts';
 import type { LinkConditions } from '../supervisor/link.ts';
 import { type Rehearsal, startRehearsal } from '../supervisor/rehearsal.ts';
 import { operatorOf } from './operator.ts';
-import { DrillError, type SyncedSystem, type TableAccess } from './system.ts';
+import { DrillError, type FreshOptions, type StoredSystem, type TableAccess } from './system.ts';
 import { TableCalls } from './table-calls.ts';
 import { withoutObservers } from './unobserved.ts';
 
@@ -35,11 +35,15 @@ export class Rehearsals {
   }
 
   /** Ends the one that runs and starts another. */
-  async fresh(): Promise<SyncedSystem> {
+  async fresh(options: FreshOptions | (() => FreshOptions) = {}): Promise<StoredSystem> {
     await this.#end();
     const { stage, onStep } = this.#options;
     const assemblyDir = await this.#assembly();
-    const rehearsal = await startRehearsal({ stage, assemblyDir, console: false, onStep }, this.#signal);
+    const how = typeof options === 'function' ? options() : options;
+    const rehearsal = await startRehearsal(
+      { stage, assemblyDir, console: false, onStep, ...how },
+      this.#signal,
+    );
     const table = tableOf(rehearsal, stage);
     const calls = new TableCalls(table);
     this.#running = { rehearsal, calls };
@@ -87,7 +91,7 @@ function systemOf(
   table: TableAccess,
   calls: TableCalls,
   options: Pick<RehearsalsOptions, 'stage' | 'dns'>,
-): SyncedSystem {
+): StoredSystem {
   const { failoverName, resolver, regions } = rehearsal;
   const dns = options.dns && failoverName !== undefined ? { name: failoverName, resolver } : undefined;
   const usual = new Map<string, LinkConditions>();
@@ -127,6 +131,17 @@ function systemOf(
       link.change(conditions === 'usual' ? before : conditions);
     },
     table,
+    breakBucket: rehearsal.breakBucket,
+    rot: rehearsal.rot,
+    damage: rehearsal.damage,
+    wipe: rehearsal.wipe,
+    plantRecords: rehearsal.plantRecords,
+    runSchedule: rehearsal.runSchedule,
+    clockAheadMs: rehearsal.clockAheadMs,
+    state: rehearsal.state,
+    listen: rehearsal.listen,
+    measured: rehearsal.measured,
+    deployment: rehearsal.deployment,
     broken: rehearsal.broken,
   };
 }

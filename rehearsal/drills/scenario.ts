@@ -9,6 +9,8 @@ export interface DrillOptions {
   /** The clients' own switches; off only to show that a drill then fails. @default true */
   readonly fallback?: boolean;
   readonly silenceDetection?: boolean;
+  /** How many records are there before anything happens, in drills that restore. @default 100000 */
+  readonly records?: number;
   /** Where histories are kept, as `<scenario>….jsonl`. @default nowhere */
   readonly historyFolder?: string;
   readonly onStep?: (step: string) => void;

@@ -1,6 +1,9 @@
 // The scenarios there are. A new one is a file beside the others and a line here.
 import type { Scenario } from './scenario.ts';
+import { backupSabotage } from './scenarios/backup-sabotage.ts';
 import { bothRegionsBad } from './scenarios/both-regions-bad.ts';
+import { completeLoss } from './scenarios/complete-loss.ts';
+import { corruption } from './scenarios/corruption.ts';
 import { dataCentreOutage } from './scenarios/data-centre-outage.ts';
 import { failback } from './scenarios/failback.ts';
 import { flapping } from './scenarios/flapping.ts';
@@ -22,6 +25,9 @@ export const SCENARIOS: readonly Scenario[] = [
   offlineDays,
   splitBrain,
   slowNetwork,
+  corruption,
+  completeLoss,
+  backupSabotage,
 ];
 
 /** A name on the command line that is no scenario's. */

@@ -2,6 +2,7 @@
 import type { RoutingState } from '../../protocol/routing.ts';
 import type { Credentials } from '../aws/credentials.ts';
 import type { LinkConditions } from '../supervisor/link.ts';
+import type { Rehearsal, RehearsalOptions } from '../supervisor/rehearsal.ts';
 
 export interface DrilledRegion {
   readonly region: string;
@@ -15,7 +16,7 @@ export interface DrilledRegion {
 export type Broken = 'kill' | 'freeze' | 'partition' | 'gray' | 'hollow' | 'outage';
 
 /** What an operator may order, beside looking. */
-export type OperatorCommand = 'evacuate' | 'failback';
+export type OperatorCommand = 'evacuate' | 'failback' | 'restore' | 'journal' | 'audit';
 
 export interface DrilledSystem {
   readonly regions: readonly DrilledRegion[];
@@ -44,6 +45,26 @@ export interface DrilledSystem {
   readonly broken: Promise<Error>;
 }
 
+/** What may be done to stored data, and called out of turn (supervisor/rehearsal.ts). */
+export type StoredSystem = SyncedSystem &
+  Pick<
+    Rehearsal,
+    | 'breakBucket'
+    | 'rot'
+    | 'damage'
+    | 'wipe'
+    | 'plantRecords'
+    | 'runSchedule'
+    | 'clockAheadMs'
+    | 'state'
+    | 'listen'
+    | 'measured'
+    | 'deployment'
+  >;
+
+/** How a fresh system is to differ from the usual; what depends on the time is asked for once it is about to start. */
+export type FreshOptions = Pick<RehearsalOptions, 'aheadMs' | 'exportTimes'>;
+
 /** One whose network towards clients can be changed, and whose table can be looked into. */
 export interface SyncedSystem extends DrilledSystem {
   /** Changes the way from all clients to a region; `usual` makes it what it was. */
@@ -55,7 +76,9 @@ export interface SyncedSystem extends DrilledSystem {
  * Starts a system that nothing has been done to, and ends the one before. A region that was left stays evacuated until
  * an operator fails back, so whoever breaks something needs a system of its own.
  */
-export type FreshSystem<System extends DrilledSystem = SyncedSystem> = () => Promise<System>;
+export type FreshSystem<System extends DrilledSystem = StoredSystem> = (
+  options?: FreshOptions | (() => FreshOptions),
+) => Promise<System>;
 
 /** The table as an operator reaches it, through a region that no drill here breaks. */
 export interface TableAccess {

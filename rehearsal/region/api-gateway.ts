@@ -6,7 +6,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { ServiceError } from '../aws/service-error.ts';
-import { RECEIVED_AT_HEADER } from '../measuring.ts';
+import { momentOf, RECEIVED_AT_HEADER } from '../measuring.ts';
 import { Authorizers, type Invoke } from './api-gateway-authorizer.ts';
 import {
   type GatewayRequest,
@@ -87,7 +87,7 @@ class Gateway {
 
   async serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
     const startedAt = performance.now();
-    const request = requestOf(message, performance.timeOrigin + startedAt);
+    const request = requestOf(message, momentOf(startedAt));
     const routed = this.#route(request);
     let answer: ProxyAnswer;
     try {

@@ -1,8 +1,9 @@
 // The event source mappings of a region as its templates describe them: which stream feeds which function, in what
-// batches, and what becomes of a batch that fails.
+// batches, and what becomes of a batch that fails. Those of queues are in queue-mappings.ts.
 import { AssemblyError, type Deployment, type Resource } from '../assembly/assembly.ts';
 import { isFields } from '../assembly/intrinsics.ts';
 import { type EventFilter, parsePattern } from './event-filter.ts';
+import { isQueue } from './queue-mappings.ts';
 
 export const PLAYED_TYPES: readonly string[] = ['AWS::Lambda::EventSourceMapping'];
 
@@ -53,7 +54,7 @@ const UNDERSTOOD = new Set([
 ]);
 
 /**
- * The mappings of a region that are enabled, and what of them is not played, in words.
+ * The mappings of streams of a region that are enabled, and what of them is not played, in words.
  * @throws AssemblyError a value that Lambda would not take, or a filter that the rehearsal cannot judge
  */
 export function mappingsOf(
@@ -64,6 +65,7 @@ export function mappingsOf(
   const mappings = deployment
     .ofType('AWS::Lambda::EventSourceMapping', region)
     .filter(({ properties: { Enabled } }) => Enabled !== false)
+    .filter(({ properties: { EventSourceArn } }) => !isQueue(String(EventSourceArn)))
     .flatMap((resource) => mappingOf(resource, notRehearsed) ?? []);
   return { mappings, notRehearsed };
 }

@@ -5,9 +5,10 @@
 // its fate. What ends an environment (an uncaught error, an exit, too much memory) therefore fails all that are in it.
 // After a timeout it takes no new invocations, lets the others end, and is gone; Lambda ends it at once.
 import { Worker } from 'node:worker_threads';
+import { clockAheadMs } from '../ahead.ts';
 import type { FromWorker, FunctionError, Invoke, WorkerData } from './lambda-worker.ts';
 
-export interface EnvironmentSpec extends WorkerData {
+export interface EnvironmentSpec extends Omit<WorkerData, 'clockAheadMs'> {
   readonly env: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
   /** Each line of the function's stdout and stderr. */
@@ -43,7 +44,7 @@ export class Environment {
     this.#spec = spec;
     this.#worker = new Worker(new URL('./lambda-worker.ts', import.meta.url), {
       env,
-      workerData: { ...data, memoryMb } satisfies WorkerData,
+      workerData: { ...data, memoryMb, clockAheadMs: clockAheadMs() } satisfies WorkerData,
       resourceLimits: { maxOldGenerationSizeMb: memoryMb },
       name: spec.functionName,
       stdout: true,

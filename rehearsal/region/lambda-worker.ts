@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
+import { setClockAhead } from '../ahead.ts';
 
 export interface WorkerData {
   readonly taskRoot: string;
@@ -13,6 +14,8 @@ export interface WorkerData {
   readonly memoryMb: number;
   readonly logGroupName: string;
   readonly logStreamName: string;
+  /** Of the region's clock: a function's environment has nothing of it. */
+  readonly clockAheadMs: number;
 }
 
 export interface Invoke {
@@ -104,6 +107,7 @@ if (!port)
     'lambda-worker.ts runs in a worker thread that rehearsal/region/lambda-environment.ts starts',
   );
 const data: WorkerData = workerData;
+setClockAhead(data.clockAheadMs);
 const send = (message: FromWorker) => port.postMessage(message);
 try {
   const handler = await loadHandler(data);

@@ -5,6 +5,7 @@ import type { Deployment } from '../assembly/assembly.ts';
 import * as apiGateway from './api-gateway-model.ts';
 import { PLAYED_TYPES as EVENT_SOURCE_TYPES, mappingsOf } from './event-source-mappings.ts';
 import { PLAYED_TYPES as LAMBDA_TYPES } from './lambda-functions.ts';
+import { queueMappingsOf } from './queue-mappings.ts';
 import { PLAYED_TYPES as SCHEDULER_TYPES, schedulesOf } from './scheduler.ts';
 
 export const PLAYED_TYPES: readonly string[] = [
@@ -38,6 +39,7 @@ export function unrehearsedSettings(deployment: Deployment): readonly string[] {
     ...functions,
     ...regions.flatMap((region) => apiGateway.apisOf(deployment, region).notRehearsed),
     ...regions.flatMap((region) => mappingsOf(deployment, region).notRehearsed),
+    ...regions.flatMap((region) => queueMappingsOf(deployment, region).notRehearsed),
     ...regions.flatMap((region) => schedulesOf(deployment, region).notRehearsed),
   ];
 }

@@ -17,13 +17,16 @@ import type {
   ToRegionProcess,
   TrafficMessage,
 } from '../supervisor/messages.ts';
+import { outcomeOf } from '../supervisor/orders.ts';
 import { type Answered, type Front, openFront } from './api-gateway.ts';
 import { apisOf } from './api-gateway-model.ts';
 import { EventSource } from './event-source.ts';
 import { type EventSourceMapping, mappingsOf } from './event-source-mappings.ts';
 import { INJECTED_ERROR, workingFunctionsOf } from './gray.ts';
-import { type Invoker, Lambda } from './lambda.ts';
+import { type InvokeRequest, type Invoker, Lambda } from './lambda.ts';
 import { functionNameOf, qualifierOf } from './lambda-functions.ts';
+import { type QueueMapping, queueMappingsOf } from './queue-mappings.ts';
+import { QueueSource } from './queue-source.ts';
 import { Scheduler, schedulesOf } from './scheduler.ts';
 
 const REPORT_EVERY_MS = 1_000;
@@ -94,9 +97,6 @@ async function run(options: RegionProcessOptions) {
   });
   await lambda.warm();
   const { apis } = apisOf(deployment, region);
-  process.on('message', ({ gray, spared }: ToRegionProcess) =>
-    lambda.fail(gray ? { names: workingFunctionsOf(apis, spared), error: INJECTED_ERROR } : undefined),
-  );
   const fronts = await Promise.all(
     apis.map((api) =>
       openFront({
@@ -107,23 +107,82 @@ async function run(options: RegionProcessOptions) {
       }),
     ),
   );
-  new Scheduler({
+  const scheduler = new Scheduler({
     schedules: schedulesOf(deployment, region).schedules,
     account: deployment.account,
     region,
     invokeAsync: (request) => lambda.invokeAsync(request),
     onLog,
   });
+  process.on('message', async (message: ToRegionProcess) => {
+    if (message.type === 'run') {
+      const { id, schedule, atMs } = message;
+      const outcome = await outcomeOf(() => runToEnd(lambda, scheduler.requestOf(schedule, atMs)));
+      send({ type: 'ran', id, outcome });
+    } else {
+      const { gray, spared } = message;
+      lambda.fail(gray ? { names: workingFunctionsOf(apis, spared), error: INJECTED_ERROR } : undefined);
+    }
+  });
   for (const mapping of mappingsOf(deployment, region).mappings)
     startEventSource(mapping, options, lambda, onLog);
+  for (const mapping of queueMappingsOf(deployment, region).mappings)
+    startQueueSource(mapping, options, lambda, onLog);
   send({
     type: 'ready',
     endpoints: fronts.map(({ api, port }: Front) => ({ apiPhysicalId: api.id, port })),
   });
 }
 
+/** @throws Error the function failed; says how */
+async function runToEnd(lambda: Lambda, request: InvokeRequest): Promise<null> {
+  const { functionError } = await lambda.invoke(request);
+  if (!functionError) return null;
+  const { errorType, errorMessage } = functionError;
+  throw new Error(`${functionNameOf(request.functionArn)} failed: ${errorType}: ${errorMessage}`);
+}
+
 /** Longer than a stream of this region, which is on this machine, ever takes to answer. */
 const STREAM_ANSWER_MS_MAX = 5_000;
+
+/** What a mapping invokes, and as whom it reads its source. */
+function fedBy(
+  { id, functionName }: Pick<EventSourceMapping, 'id' | 'functionName'>,
+  region: string,
+  { functions }: Lambda,
+) {
+  const target = functions.get(functionNameOf(functionName));
+  if (!target)
+    throw new Error(`event source mapping ${id}: there is no function ${functionName} in ${region}`);
+  const functionArn = `${target.arn}:${qualifierOf(functionName)}`;
+  return { functionArn, credentials: credentialsOf(target.roleArn, region) };
+}
+
+/** Longer than a poll of a queue waits. */
+const QUEUE_ANSWER_MS_MAX = 30_000;
+
+function startQueueSource(
+  mapping: QueueMapping,
+  { region, awsEndpoint: endpoint }: RegionProcessOptions,
+  lambda: Lambda,
+  onLog: (line: string) => void,
+): void {
+  const { functionArn, credentials } = fedBy(mapping, region, lambda);
+  const invoker = { mappingArn: mapping.arn };
+  new QueueSource({
+    mapping,
+    region,
+    call: (operation, input) =>
+      signedCall(
+        { endpoint, credentials, region, service: 'sqs', timeoutMs: QUEUE_ANSWER_MS_MAX },
+        `AmazonSQS.${operation}`,
+        input,
+      ),
+    invoke: (payload) => lambda.invoke({ functionArn, invoker, payload }),
+    onLog,
+    wait: (ms, signal) => sleep(ms, undefined, { signal }).catch(() => undefined),
+  });
+}
 
 function startEventSource(
   mapping: EventSourceMapping,
@@ -131,12 +190,8 @@ function startEventSource(
   lambda: Lambda,
   onLog: (line: string) => void,
 ): void {
-  const { id, arn: mappingArn, functionName } = mapping;
-  const target = lambda.functions.get(functionNameOf(functionName));
-  if (!target)
-    throw new Error(`event source mapping ${id}: there is no function ${functionName} in ${region}`);
-  const functionArn = `${target.arn}:${qualifierOf(functionName)}`;
-  const credentials = credentialsOf(target.roleArn, region);
+  const { id, arn: mappingArn } = mapping;
+  const { functionArn, credentials } = fedBy(mapping, region, lambda);
   const checkpoint = checkpoints?.[id];
   // A region that ran before and got nowhere has read nothing: what came meanwhile is not to be passed over.
   const startingPosition = checkpoints ? 'TRIM_HORIZON' : mapping.startingPosition;

@@ -27,6 +27,8 @@ const AGE_S_DEFAULT = 86_400;
 /** AWS says only that it backs off exponentially. */
 const RETRY_DELAY_MS = 1_000;
 const RETRY_DELAY_MS_MAX = 300_000;
+/** What every schedule's name begins with. */
+const PROJECT_AND_STAGE = /^eden-field-[^-]+-/;
 /** As long as Node's timers can wait. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
@@ -102,6 +104,32 @@ export class Scheduler {
     for (const schedule of options.schedules) this.#arm(schedule, this.#startMs - 1);
   }
 
+  /**
+   * The call that a schedule makes when it is due at a time.
+   * @param name with or without project and stage
+   * @throws RangeError there is no such schedule
+   */
+  requestOf(
+    name: string,
+    scheduledMs: number,
+    executionId: string = randomUUID(),
+    attempt = 1,
+  ): InvokeRequest {
+    const { schedules } = this.#options;
+    const schedule =
+      schedules.find((it) => it.name === name) ??
+      schedules.find((it) => it.name.replace(PROJECT_AND_STAGE, '') === name);
+    if (!schedule) {
+      const known = schedules.map((it) => it.name.replace(PROJECT_AND_STAGE, '')).join(', ');
+      throw new RangeError(`a schedule is one of ${known}, got "${name}"`);
+    }
+    return {
+      functionArn: schedule.functionArn,
+      invoker: { roleArn: schedule.roleArn },
+      payload: this.#payload(schedule, scheduledMs, executionId, attempt),
+    };
+  }
+
   close(): void {
     for (const timer of this.#timers) clearTimeout(timer);
   }
@@ -128,11 +156,7 @@ export class Scheduler {
     const executionId = randomUUID();
     const attempt = (number: number): void => {
       try {
-        this.#options.invokeAsync({
-          functionArn: schedule.functionArn,
-          invoker: { roleArn: schedule.roleArn },
-          payload: this.#payload(schedule, scheduledMs, executionId, number),
-        });
+        this.#options.invokeAsync(this.requestOf(schedule.name, scheduledMs, executionId, number));
       } catch (refused) {
         const delayMs = Math.min(RETRY_DELAY_MS * 2 ** (number - 1), RETRY_DELAY_MS_MAX);
         const again =

@@ -73,6 +73,11 @@ export class AgedBucket {
     return found;
   }
 
+  /** Of every key, its versions and delete markers, the newest first. */
+  versions(): ReadonlyMap<string, readonly Aged[]> {
+    return this.#versions;
+  }
+
   /** Versions that are paid for, hidden ones too, and delete markers. */
   counts(): { readonly versions: number; readonly markers: number } {
     const all = [...this.#versions.values()].flat();

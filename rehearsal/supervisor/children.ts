@@ -1,11 +1,12 @@
-// Child processes of the rehearsal: started with their options, watched until they are ready, ended for sure. They
-// end by themselves when the channel to their parent closes; a frozen one cannot, so a keeper (a shell that waits for
-// its input to close) kills whoever is left when the parent has died without a word.
+// Child processes of the rehearsal: started with their options and this process's clock, watched until they are ready,
+// ended for sure. They end by themselves when the channel to their parent closes; a frozen one cannot, so a keeper (a
+// shell that waits for its input to close) kills whoever is left when the parent has died without a word.
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { clockArguments, clockEnvironment } from '../ahead.ts';
 
 const READY_MS_MAX = 30_000;
 const TERMINATE_MS_MAX = 1_500;
@@ -62,7 +63,8 @@ export class Children {
     const process_ = fork(join(import.meta.dirname, '..', script), [JSON.stringify(options.options)], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       detached: true,
-      execArgv: [],
+      execArgv: clockArguments(),
+      env: clockEnvironment(),
     });
     this.#running.add(process_);
     this.#tellKeeper();

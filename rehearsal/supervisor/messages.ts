@@ -1,6 +1,9 @@
 // What the rehearsal's processes say to one another over Node's IPC channel. The supervisor forks one AWS process
 // and one process per region; each gets its options as JSON in its first argument, says `ready` once it listens, and
 // ends by itself when the channel closes, so that nothing outlives the supervisor, not even its SIGKILL.
+import type { RecordKey } from '../../protocol/names.ts';
+import type { Planting } from '../planting.ts';
+import type { OrderOutcome } from './orders.ts';
 
 /** First argument of `rehearsal/aws/aws.ts`, as JSON. */
 export interface AwsProcessOptions {
@@ -59,25 +62,39 @@ export type ToAwsProcess =
   | { readonly type: 'links'; readonly links: readonly LinkState[] }
   /** A region's replica of the data, with everything it serves, goes or comes back. */
   | { readonly type: 'replica'; readonly region: string; readonly up: boolean }
-  /** Sets the clock of lifecycles, locks and point-in-time recovery ahead. */
-  | { readonly type: 'advance'; readonly ms: number }
-  /** One bucket answers nothing but 503, or works again. */
-  | { readonly type: 'bucket'; readonly bucket: string; readonly available: boolean }
-  /** One byte of an object's current version is another one from now on, behind S3's back. */
-  | { readonly type: 'rot'; readonly bucket: string; readonly key: string; readonly at: number }
-  /** A table loses every item in every region, behind its back. */
-  | { readonly type: 'wipe'; readonly table: string };
+  /** Something to be done to what is stored, and answered with `done`. */
+  | { readonly type: 'order'; readonly id: number; readonly order: StorageOrder };
 
-/** Whether work fails while health answers (rehearsal/region/gray.ts). */
-export interface ToRegionProcess {
-  readonly type: 'gray';
-  readonly gray: boolean;
-  /** @default 'health' */
-  readonly spared?: 'health' | 'health and ready';
-}
+/** Each is answered with the names of what it was done to. */
+export type StorageOrder =
+  /** Sets the clock of lifecycles, locks and point-in-time recovery ahead. */
+  | { readonly what: 'advance'; readonly ms: number }
+  /** One bucket answers nothing but 503, or works again. */
+  | { readonly what: 'bucket'; readonly bucket: string; readonly available: boolean }
+  /** One byte of an object's current version is another one from now on, behind S3's back: of the newest data file of an
+   * export where no key is given, the one in the middle where no place is. */
+  | { readonly what: 'rot'; readonly bucket: string; readonly key?: string; readonly at?: number }
+  /** Payloads of records are changed in every region, under the hash they had: so many records, or those. */
+  | { readonly what: 'damage'; readonly table: string; readonly records: number | readonly RecordKey[] }
+  /** A table loses every item in every region, behind its back. */
+  | { readonly what: 'wipe'; readonly table: string }
+  /** Records are written, as if a region's service had. */
+  | { readonly what: 'plant'; readonly table: string; readonly region: string; readonly planting: Planting };
+
+export type ToRegionProcess =
+  /** Whether work fails while health answers (rehearsal/region/gray.ts). */
+  | {
+      readonly type: 'gray';
+      readonly gray: boolean;
+      /** @default 'health' */
+      readonly spared?: 'health' | 'health and ready';
+    }
+  /** Calls now what a schedule calls, as if it were due at that time, and says with `ran` how that ended. */
+  | { readonly type: 'run'; readonly id: number; readonly schedule: string; readonly atMs: number };
 
 export type FromAwsProcess =
   | { readonly type: 'ready'; readonly port: number }
+  | { readonly type: 'done'; readonly id: number; readonly outcome: OrderOutcome<readonly string[]> }
   | { readonly type: 'log'; readonly line: string };
 
 export type FromRegionProcess =
@@ -87,6 +104,7 @@ export type FromRegionProcess =
       readonly endpoints: readonly { readonly apiPhysicalId: string; readonly port: number }[];
     }
   | TrafficMessage
+  | { readonly type: 'ran'; readonly id: number; readonly outcome: OrderOutcome<null> }
   | { readonly type: 'metrics'; readonly points: readonly MetricPoint[] }
   /** An event source mapping is done with everything up to there; AWS keeps this outside of the region's functions. */
   | { readonly type: 'checkpoint'; readonly mappingId: string; readonly sequenceNumber: string }

@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { clockArguments, clockEnvironment } from '../ahead.ts';
 import type { Credentials } from '../aws/credentials.ts';
 
 export interface OpenTableOptions {
@@ -20,11 +21,11 @@ export async function openTable(options: OpenTableOptions): Promise<void> {
   try {
     await promisify(execFile)(
       process.execPath,
-      [COMMAND, '--stage', stage, '--region', region, '--endpoint', endpoint],
+      [...clockArguments(), COMMAND, '--stage', stage, '--region', region, '--endpoint', endpoint],
       {
         signal,
         env: {
-          ...process.env,
+          ...clockEnvironment(),
           AWS_ACCESS_KEY_ID: credentials.accessKeyId,
           AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
         },

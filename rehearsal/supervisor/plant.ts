@@ -5,9 +5,16 @@ import { type Credentials, credentialsOf, OPERATOR, OUTSIDE } from '../aws/crede
 import { preciseNow } from '../measuring.ts';
 import type { Child, Children } from './children.ts';
 import type { Cleanup } from './cleanup.ts';
-import type { AwsProcessOptions, FromAwsProcess, MetricPoint, ToAwsProcess } from './messages.ts';
+import type {
+  AwsProcessOptions,
+  FromAwsProcess,
+  MetricPoint,
+  StorageOrder,
+  ToAwsProcess,
+} from './messages.ts';
 import { Network } from './network.ts';
 import { openTable } from './open-table.ts';
+import { Orders } from './orders.ts';
 import { freePort } from './ports.ts';
 import { RegionRunner } from './region-runner.ts';
 import { roundTripMs } from './round-trips.ts';
@@ -27,6 +34,8 @@ export interface PlantOptions {
   readonly timeline: Timeline;
   readonly onMetrics: (region: string, points: readonly MetricPoint[]) => void;
   readonly signal: AbortSignal;
+  /** How exports take their time. @default as DynamoDB, but quickly done */
+  readonly exportTimes: NonNullable<AwsProcessOptions['exportTimes']>;
 }
 
 /** Where AWS is, and keys that may do everything; they belong to an operator outside of all regions. */
@@ -36,6 +45,8 @@ export interface Plant {
   readonly network: Network;
   readonly runners: readonly RegionRunner[];
   readonly aws: Aws;
+  /** Does something to what is stored; resolves with the names of what it was done to. Throws as {@link Orders} does. */
+  readonly order: (order: StorageOrder) => Promise<readonly string[]>;
   /** Resolves if the AWS process ends by itself. */
   readonly broken: Promise<Error>;
 }
@@ -57,7 +68,9 @@ export async function startPlant(options: PlantOptions, cleanup: Cleanup): Promi
   });
   cleanup.add(() => network.close());
 
-  const { child, ready } = await startAws(children, options, network, (why) => {
+  const orders = new Orders<readonly string[]>();
+  const { child, ready } = await startAws(children, options, network, orders, (why) => {
+    orders.end(`the process that plays AWS ${why}`);
     if (!signal.aborted) broken.resolve(new Error(`the process that plays AWS ${why}`));
   });
   awsProcess = child;
@@ -69,13 +82,15 @@ export async function startPlant(options: PlantOptions, cleanup: Cleanup): Promi
     openTable({ stage, region: first.region, endpoint: aws.endpoint, credentials: aws, signal }),
     ...runners.map((runner) => runner.start('started')),
   ]);
-  return { network, runners, aws, broken: broken.promise };
+  const order = (what: StorageOrder) => orders.give((id) => tellAws({ type: 'order', id, order: what }));
+  return { network, runners, aws, order, broken: broken.promise };
 }
 
 async function startAws(
   children: Children,
-  { account, assemblyDir, ports, timeline }: PlantOptions,
+  { account, assemblyDir, ports, timeline, exportTimes }: PlantOptions,
   network: Network,
+  orders: Orders<readonly string[]>,
   onEnd: (why: string) => void,
 ) {
   const log = (line: string) => timeline.add({ type: 'log', at: preciseNow(), from: 'aws', line });
@@ -84,12 +99,16 @@ async function startAws(
     account,
     port: await freePort(ports.aws),
     links: network.regionLinks,
+    exportTimes,
   };
   return children.start<FromAwsProcess, ToAwsProcess>({
     name: 'the process that plays AWS',
     script: 'aws/aws.ts',
     options: awsOptions,
-    onMessage: (message) => message.type === 'log' && log(message.line),
+    onMessage(message) {
+      if (message.type === 'done') orders.hear(message.id, message.outcome);
+      else if (message.type === 'log') log(message.line);
+    },
     onLine: log,
     onEnd,
   });

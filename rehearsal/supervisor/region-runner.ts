@@ -10,6 +10,7 @@ import type {
   TrafficMessage,
 } from './messages.ts';
 import type { Network } from './network.ts';
+import { Orders } from './orders.ts';
 import type { Fault, RegionCondition, RegionState } from './state.ts';
 import type { PlannedRegion } from './topology.ts';
 
@@ -54,6 +55,8 @@ export class RegionRunner {
   #condition: RegionCondition = 'dead';
   #since: number;
   #traffic: TrafficMessage | undefined;
+  /** What the region's process was asked to run. */
+  #runs = new Orders<null>();
   /** Outlives the region's process, as Lambda's own memory of them does; undefined until it has run once. */
   #checkpoints: Checkpoints | undefined;
 
@@ -107,6 +110,18 @@ export class RegionRunner {
     return fault === 'gray' || fault === 'hollow' ? this.#failWork(fault) : this.#cutOff(fault);
   }
 
+  /**
+   * Calls what a schedule calls, as if it were due at `atMs` (Unix ms); resolves when the function has ended.
+   * @throws FaultRefused the region runs nothing now
+   * @throws RangeError it has no such schedule
+   * @throws Error the function failed, or the region has ended meanwhile
+   */
+  async runSchedule(schedule: string, atMs: number): Promise<void> {
+    const condition = this.#condition;
+    if (!ANSWERING.has(condition)) return this.#refuse(`is ${condition}: its schedules call nothing`);
+    await this.#runs.give((id) => this.#child?.send({ type: 'run', id, schedule, atMs }));
+  }
+
   #kill(): number {
     const at = this.#options.now();
     this.#endProcess();
@@ -127,6 +142,7 @@ export class RegionRunner {
     const { network, setReplica } = this.#options;
     this.#life += 1;
     this.#child?.signal('SIGKILL');
+    this.#runs.end(`region ${this.plan.region} has ended`);
     network.retarget(this.plan.region, undefined);
     setReplica(this.plan.region, false);
   }
@@ -198,6 +214,7 @@ export class RegionRunner {
         },
       });
       this.#child = child;
+      this.#runs = new Orders();
       this.#checkpoints ??= {};
       const api = ready.endpoints.find(({ apiPhysicalId }) => apiPhysicalId === plan.apiPhysicalId);
       if (plan.apiPhysicalId !== undefined && !api)
@@ -222,6 +239,7 @@ export class RegionRunner {
       this.#traffic = message;
       this.#options.onTraffic(message);
     } else if (message.type === 'metrics') this.#options.onMetrics(message.points);
+    else if (message.type === 'ran') this.#runs.hear(message.id, message.outcome);
     else if (message.type === 'checkpoint')
       this.#checkpoints = { ...this.#checkpoints, [message.mappingId]: message.sequenceNumber };
     else if (message.type === 'log') this.#options.onLine(message.line);

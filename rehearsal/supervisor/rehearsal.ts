@@ -1,5 +1,6 @@
 // The rehearsal as a whole: reads the assembly, starts what it describes, and hands it to whoever wants to watch it,
 // break it and stop it. Nothing is left behind then: no process, no socket, no file.
+import { clockAheadMs, setClockAhead } from '../ahead.ts';
 import { type Deployment, readDeployment } from '../assembly/assembly.ts';
 import { assemblyOf } from '../assembly/synthesis.ts';
 import { createConsole } from '../console/server.ts';
@@ -10,6 +11,7 @@ import { Children } from './children.ts';
 import { Cleanup } from './cleanup.ts';
 import { signingKey, signToken } from './keys.ts';
 import type { Link } from './link.ts';
+import type { AwsProcessOptions, MetricPoint } from './messages.ts';
 import type { Source } from './network.ts';
 import { type Aws, startPlant } from './plant.ts';
 import { serveNear } from './ports.ts';
@@ -17,6 +19,7 @@ import { FaultRefused } from './region-runner.ts';
 import { RoutingWatch, readTable } from './routing-watch.ts';
 import { STAGE_DEFAULT, stageConfig } from './stage.ts';
 import type { ClientSecond, Fault, RehearsalEvent, RehearsalState } from './state.ts';
+import { StorageFaults } from './storage.ts';
 import { Timeline } from './timeline.ts';
 import { notRehearsedIn, type PlannedRegion, readTopology } from './topology.ts';
 
@@ -34,6 +37,11 @@ export interface RehearsalOptions {
   readonly console?: boolean;
   /** Whether a client works on it all the time. @default false */
   readonly sampleClient?: boolean;
+  /** By how many ms all clocks here, this process's too, are ahead of the machine's while it runs. @default as this
+   * process's is (rehearsal/ahead.ts) */
+  readonly aheadMs?: number;
+  /** How exports of the table take their time. @default as DynamoDB, but quickly done */
+  readonly exportTimes?: NonNullable<AwsProcessOptions['exportTimes']>;
   /** Told what is being done. */
   readonly onStep?: (step: string) => void;
 }
@@ -45,7 +53,8 @@ export interface RunningRegion {
   readonly endpoint?: string;
 }
 
-export interface Rehearsal {
+export interface Rehearsal
+  extends Pick<StorageFaults, 'breakBucket' | 'rot' | 'damage' | 'wipe' | 'plantRecords'> {
   readonly deployment: Deployment;
   /** Primary, standby, quorum. */
   readonly regions: readonly RunningRegion[];
@@ -60,6 +69,8 @@ export interface Rehearsal {
   readonly table: string;
   /** Resource types, settings, alarms and checks that nothing here plays. */
   readonly notRehearsed: readonly string[];
+  /** By how many ms all clocks here are ahead of the machine's. */
+  readonly clockAheadMs: number;
   /** Resolves if the process that plays AWS ends by itself: nothing works any more then. */
   readonly broken: Promise<Error>;
   state(): RehearsalState;
@@ -72,15 +83,28 @@ export interface Rehearsal {
    * @throws FaultRefused it makes no sense now, e.g. reviving a region that runs
    */
   fault(region: string, fault: Fault, into?: 'partition'): Promise<number>;
+  /**
+   * Calls what a region's schedule calls, with that schedule's input, as if it were due at `atMs` (Unix ms, default now);
+   * resolves when the function has ended. Schedules run by themselves all the same.
+   * @param schedule with or without project and stage, e.g. `backup-daily`
+   * @throws RangeError there is no such region or schedule
+   * @throws FaultRefused the region runs nothing now
+   * @throws Error the function failed; says how
+   */
+  runSchedule(region: string, schedule: string, atMs?: number): Promise<void>;
   /** Disables a health check, or enables it again, as an operator may in Route 53. @throws RangeError there is none */
   disableHealthCheck(id: string, disabled: boolean): void;
   /** The way from a source outside to a region; undefined for a region that serves nobody. */
   link(source: Source, region: string): Link | undefined;
   /** Calls back with every event from now on, until the returned function is called. */
   listen(listener: (event: RehearsalEvent) => void): () => void;
+  /** The same for what the functions of a region measure. */
+  measured(listener: MetricListener): () => void;
   /** Ends everything; may be called more than once. */
   stop(): Promise<void>;
 }
+
+export type MetricListener = (region: string, points: readonly MetricPoint[]) => void;
 
 /**
  * Resolves when all regions run, the table is open and DNS answers; otherwise nothing is left running.
@@ -106,6 +130,9 @@ export async function startRehearsal(
 async function start(options: RehearsalOptions, cleanup: Cleanup, given?: AbortSignal): Promise<Rehearsal> {
   const { stage = STAGE_DEFAULT, port = 0, onStep = () => undefined } = options;
   const { auth } = stageConfig(stage);
+  const machineAheadMs = clockAheadMs();
+  setClockAhead(options.aheadMs ?? machineAheadMs);
+  cleanup.add(() => setClockAhead(machineAheadMs));
   const startedAt = Date.now();
   const stopping = new AbortController();
   const signal = given ? AbortSignal.any([given, stopping.signal]) : stopping.signal;
@@ -121,6 +148,7 @@ async function start(options: RehearsalOptions, cleanup: Cleanup, given?: AbortS
   const key = await signingKey();
   const timeline = new Timeline();
   const alarms = alarmsOf(topology);
+  const measuring = new Set<MetricListener>([(region, points) => alarms.add(region, points)]);
   const children = new Children();
   cleanup.add(() => children.endAll());
 
@@ -135,12 +163,23 @@ async function start(options: RehearsalOptions, cleanup: Cleanup, given?: AbortS
       ports: { aws: nth(2), regions: nth(3) },
       children,
       timeline,
-      onMetrics: (region, points) => alarms.add(region, points),
+      onMetrics(region, points) {
+        for (const listener of measuring) listener(region, points);
+      },
       signal,
+      exportTimes: options.exportTimes ?? {},
     },
     cleanup,
   );
-  const { network, runners, aws, broken } = plant;
+  const { network, runners, aws, broken, order } = plant;
+  const storage = new StorageFaults({
+    deployment,
+    table,
+    regions: topology.regions.map(({ region }) => region),
+    order,
+    timeline,
+    now: preciseNow,
+  });
   const regions = (): readonly RunningRegion[] =>
     runners.map(({ state: { region, role, endpoint } }) => ({
       region,
@@ -170,7 +209,9 @@ async function start(options: RehearsalOptions, cleanup: Cleanup, given?: AbortS
       stage,
       startedAt,
       at: preciseNow(),
+      clockAheadMs: clockAheadMs(),
       regions: runners.map((runner) => runner.state),
+      buckets: storage.buckets,
       healthChecks: dns.route53.states,
       ...(failover ? { failover } : {}),
       ...(routing.view ? { routing: routing.view } : {}),
@@ -180,11 +221,25 @@ async function start(options: RehearsalOptions, cleanup: Cleanup, given?: AbortS
       timeline: timeline.events,
     };
   };
-  const fault: Rehearsal['fault'] = async (region, what, into) => {
+  const runnerOf = (region: string) => {
     const runner = runners.find(({ plan }) => plan.region === region);
     const known = runners.map(({ plan }) => plan.region).join(', ');
     if (!runner) throw new RangeError(`a region is one of ${known}, got "${region}"`);
-    return runner.fault(what, into);
+    return runner;
+  };
+  const fault: Rehearsal['fault'] = async (region, what, into) => runnerOf(region).fault(what, into);
+  const runSchedule: Rehearsal['runSchedule'] = async (region, schedule, atMs = Date.now()) => {
+    const runner = runnerOf(region);
+    const tell = (failed: object) =>
+      timeline.add({ type: 'schedule', at: preciseNow(), region, schedule, ...failed });
+    try {
+      await runner.runSchedule(schedule, atMs);
+    } catch (error) {
+      if (!(error instanceof RangeError || error instanceof FaultRefused))
+        tell({ failed: error instanceof Error ? error.message : String(error) });
+      throw error;
+    }
+    tell({});
   };
   const token: Rehearsal['token'] = ({ tenant = 'demo', ...rest } = {}) =>
     signToken(key, { issuer: auth.issuer, audience: auth.audience, tenant, ...rest });
@@ -193,7 +248,7 @@ async function start(options: RehearsalOptions, cleanup: Cleanup, given?: AbortS
   const consoleUrl =
     options.console === false
       ? undefined
-      : await serveNear(await createConsole({ state, fault, listen }), nth(0), cleanup);
+      : await serveNear(await createConsole({ state, fault, storage, runSchedule, listen }), nth(0), cleanup);
   if (options.sampleClient) {
     onStep('starting the sample client');
     await startSampleClient({ children, timeline, regions: regions(), token }, (second) => {
@@ -213,9 +268,20 @@ async function start(options: RehearsalOptions, cleanup: Cleanup, given?: AbortS
     state,
     token,
     fault,
+    breakBucket: (region, available) => storage.breakBucket(region, available),
+    rot: (region, key) => storage.rot(region, key),
+    damage: (what) => storage.damage(what),
+    wipe: () => storage.wipe(),
+    plantRecords: (records, planting) => storage.plantRecords(records, planting),
+    runSchedule,
+    clockAheadMs: clockAheadMs(),
     disableHealthCheck: (id, disabled) => dns.route53.disable(id, disabled),
     link: (source, region) => network.link(source, region),
     listen,
+    measured(listener) {
+      measuring.add(listener);
+      return () => measuring.delete(listener);
+    },
     stop() {
       stopping.abort();
       return cleanup.run();

@@ -5,11 +5,12 @@ import type { Rehearsal } from './rehearsal.ts';
 
 /** One line of JSON, as `bin/` reads it. */
 export function stateFileOf(rehearsal: Rehearsal): string {
-  const { deployment, table, console: url, resolver, failoverName, aws, regions } = rehearsal;
+  const { deployment, clockAheadMs, table, console: url, resolver, failoverName, aws, regions } = rehearsal;
   const { endpoint, accessKeyId, secretAccessKey } = aws;
   const state = {
     pid: process.pid,
     stage: deployment.stage,
+    clockAheadMs,
     table,
     console: url,
     resolver,

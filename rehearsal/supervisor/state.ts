@@ -24,6 +24,11 @@ export const FAULTS = [
 ] as const;
 export type Fault = (typeof FAULTS)[number];
 
+/** `bucket`: a region's backup bucket answers nothing but 503, or works again. `rot`: one byte in it is flipped. `damage`:
+ * payloads of records are changed in every replica, under the hash they had. `wipe`: the table loses every item. */
+export const STORAGE_FAULTS = ['bucket', 'rot', 'damage', 'wipe'] as const;
+export type StorageFault = (typeof STORAGE_FAULTS)[number];
+
 /** `dead` is also what a region shows whose process ended by itself; `out`, one that an outage took. */
 export type RegionCondition =
   | 'starting'
@@ -62,6 +67,15 @@ export interface ClientSecond {
   readonly gapMsMax: number;
 }
 
+/** A region's backup bucket. */
+export interface BucketState {
+  readonly region: string;
+  readonly bucket: string;
+  /** False while it answers nothing but 503. */
+  readonly available: boolean;
+  readonly since: number;
+}
+
 /** What the resolver answers for the failover name now. */
 export interface FailoverAnswer {
   readonly name: string;
@@ -93,7 +107,10 @@ export interface RehearsalState {
   readonly stage: string;
   readonly startedAt: number;
   readonly at: number;
+  /** By how many ms all clocks here are ahead of the machine's. */
+  readonly clockAheadMs: number;
   readonly regions: readonly RegionState[];
+  readonly buckets: readonly BucketState[];
   readonly healthChecks: readonly HealthCheckState[];
   /** Absent when the stage has no domain. */
   readonly failover?: FailoverAnswer;
@@ -122,6 +139,23 @@ export type RehearsalEvent =
       readonly name: string;
       readonly healthy: boolean;
       readonly why: string;
+    }
+  /** Something was done to what is stored. */
+  | {
+      readonly type: 'storage';
+      readonly at: number;
+      readonly what: StorageFault;
+      /** It ends such a fault. */
+      readonly mends?: true;
+      readonly why: string;
+    }
+  /** What a schedule calls was called out of turn, and has ended; `failed` says how, where it failed. */
+  | {
+      readonly type: 'schedule';
+      readonly at: number;
+      readonly region: string;
+      readonly schedule: string;
+      readonly failed?: string;
     }
   /** The failover name's answer changed. */
   | { readonly type: 'routing'; readonly at: number; readonly answer: FailoverAnswer }

@@ -4,6 +4,7 @@
 import { type Deployment, unrehearsedTypes } from '../assembly/assembly.ts';
 import { SDK_CALL_TYPE, unplayedCalls } from '../assembly/sdk-calls.ts';
 import { PLAYED_TYPES as S3_TYPES, unplayedBucketSettings } from '../aws/s3/buckets.ts';
+import { PLAYED_TYPES as SQS_TYPES } from '../aws/sqs.ts';
 import { type AlarmDefinition, readAlarm } from '../cloudwatch.ts';
 import { PLAYED_TYPES as REGION_TYPES, unrehearsedSettings } from '../region/region-plan.ts';
 import { type HealthCheckDefinition, readHealthCheck } from '../route53/health-checks.ts';
@@ -99,7 +100,7 @@ function plannedRegion(deployment: Deployment, role: RegionRole): PlannedRegion 
 /** All of a deployment that nothing plays: resource types, settings of played ones, alarms and checks. */
 export function notRehearsedIn(deployment: Deployment, topology: Topology): readonly string[] {
   return [
-    ...unrehearsedTypes(deployment, [...PLAYED_TYPES, ...REGION_TYPES, ...S3_TYPES]),
+    ...unrehearsedTypes(deployment, [...PLAYED_TYPES, ...REGION_TYPES, ...S3_TYPES, ...SQS_TYPES]),
     ...unplayedCalls(deployment.ofType(SDK_CALL_TYPE)),
     ...unplayedBucketSettings(deployment),
     ...unrehearsedSettings(deployment),

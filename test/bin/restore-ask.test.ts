@@ -20,6 +20,10 @@ test('what makes no sense is refused, and says how it is used', async () => {
     [['--resume', '--give-up', '--reason', 'x'], /expected one of --resume and --give-up, got both/],
     [['--all', '--into-region', 'us-east-2', '--reason', 'x'], /--into-region says where --into is/],
     [['--all', '--backup', 'daily/today/', '--reason', 'x'], /--backup is a prefix such as/],
+    [['--all', '--here', '--reason', 'x'], /--here goes with --resume/],
+    [['--resume', '--workers'], /--resume and --give-up take what the restore was begun with/],
+    [['--all', '--workers', '--dry-run'], /--workers load everything or a tenant .* none of --record/],
+    [['--record', 'acme/notes/n1', '--workers', '--reason', 'x'], /--workers load everything or a tenant/],
     [['--all', '--lanes', '99', '--reason', 'x'], /--lanes is a whole number from 1 to 50/],
   ];
   for (const [args, says] of cases)

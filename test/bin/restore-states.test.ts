@@ -3,67 +3,30 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { sha256 } from '../../bin/restore/examine.ts';
 import { openLayer, rotIn, takeInventory } from '../../bin/restore/inventory.ts';
 import { Journals, journalsBehind } from '../../bin/restore/journals.ts';
-import { KeyIndex } from '../../bin/restore/key-index.ts';
 import { eachAtOnce, Lanes } from '../../bin/restore/lanes.ts';
-import type { Source } from '../../bin/restore/places.ts';
 import { prepare } from '../../bin/restore/planning.ts';
-import { NO_FACTS, plus, restoreStates, type Sink, unitName } from '../../bin/restore/states.ts';
-import { backupPrefix, HOUR_MS } from '../../protocol/backups.ts';
-import type { ExportedItem } from '../../protocol/export-files.ts';
+import { restoreStates, type Sink, unitName } from '../../bin/restore/states.ts';
+import { HOUR_MS } from '../../protocol/backups.ts';
+import { KeyIndex } from '../../protocol/key-index.ts';
 import { TOMBSTONE_AGE_MS_MIN } from '../../protocol/limits.ts';
-import type { Wanted } from '../../protocol/restored-items.ts';
+import { NO_FACTS, plus } from '../../protocol/reading-layers.ts';
 import { scopeTest } from '../../protocol/restoring.ts';
 import { versionAt } from '../lambdas/audit-trail.ts';
 import { DAY } from '../lambdas/exports.ts';
-import { backupObjects, History, journalObjects, MemoryBucket, pkOf } from './restore-world.ts';
-
-const REGIONS = ['us-east-2', 'us-west-2', 'us-east-1'] as const;
-const DAILY = backupPrefix({ tier: 'daily', tickMs: DAY });
-const FIRST = backupPrefix({ tier: 'hourly', tickMs: DAY + HOUR_MS });
-const END = DAY + 2.9 * HOUR_MS;
-
-/** Takes everything, batch by batch, each after a while. */
-class Taken implements Sink {
-  readonly batchMax = 4;
-  readonly wanted: Wanted[] = [];
-  async put(batch: readonly Wanted[]) {
-    await Promise.resolve();
-    this.wanted.push(...batch);
-  }
-  /** By partition key; each at most once. */
-  get items(): ReadonlyMap<string, ExportedItem> {
-    const items = new Map(this.wanted.map(({ item }) => [(item['pk'] as { S: string }).S, item]));
-    assert.equal(items.size, this.wanted.length, 'handed on twice');
-    return items;
-  }
-}
-
-/** A full backup at midnight, two hours on top of it, and what came after them in the journals only. */
-function bucketsOf(history: History): readonly MemoryBucket[] {
-  return REGIONS.map((region, index) => {
-    const bucket = new MemoryBucket().add(backupObjects(history, { tier: 'daily', tickMs: DAY, region }));
-    bucket.add(
-      backupObjects(history, { tier: 'hourly', tickMs: DAY + HOUR_MS, fromMs: DAY, chain: [DAILY], region }),
-    );
-    bucket.add(
-      backupObjects(history, {
-        tier: 'hourly',
-        tickMs: DAY + 2 * HOUR_MS,
-        fromMs: DAY + HOUR_MS,
-        chain: [DAILY, FIRST],
-        region,
-      }),
-    );
-    return bucket.add(
-      journalObjects(history, region, { fromMs: DAY, laterMs: index * 700, size: 2 + index }),
-    );
-  });
-}
-
-const sourcesOf = (buckets: readonly MemoryBucket[]): readonly Source[] =>
-  buckets.map((bucket, index) => ({ name: REGIONS[index] ?? '', bucket, isJournal: true }));
+import {
+  bucketsOf,
+  DAILY,
+  END,
+  FIRST,
+  histories,
+  recordsBefore,
+  sourcesOf,
+  Taken,
+} from './restore-histories.ts';
+import { History, type MemoryBucket, pkOf } from './restore-world.ts';
 
 async function restored(
   buckets: readonly MemoryBucket[],
@@ -106,32 +69,8 @@ async function restored(
   return { plan, taken, facts, sum, problems, layers };
 }
 
-const recordsBefore = (history: History, ms: number) =>
-  new Map([...history.before(ms)].filter(([pk]) => pk.startsWith('R#')));
-
 /** Of one Region nothing is missing that the backups do not hold. */
 const isInBackups = (key: string) => /T0[01]Z/.test(key);
-
-/** Ten minutes a step at most, from before the full backup to after the last one; each write at a time of its own. */
-const histories = fc
-  .array(
-    fc.record({
-      id: fc.integer({ min: 0, max: 11 }),
-      gap: fc.integer({ min: 1, max: 600_000 }),
-      deletes: fc.boolean(),
-    }),
-    { minLength: 20, maxLength: 60, size: 'max' },
-  )
-  .map((steps) => {
-    const history = new History();
-    let at = DAY - HOUR_MS;
-    for (const { id, gap, deletes } of steps) {
-      at += gap;
-      if (at < END) history.write(`n${id}`, at, deletes ? undefined : `{"at":${at}}`);
-    }
-    history.beat(END);
-    return history;
-  });
 
 test('the latest state is what it was, whichever part of each journal is missing', async () => {
   await fc.assert(
@@ -325,7 +264,7 @@ test('an index keeps for each key the rank it was given, and knows no other', ()
       ),
       fc.integer({ min: 0, max: 2_000 }),
       (entries, more) => {
-        const index = new KeyIndex();
+        const index = new KeyIndex(sha256);
         const model = new Map<string, readonly [ms: number, stage: number]>();
         for (const [n, ms, stage] of entries) {
           const pk = `R#acme#notes#${n}`;

@@ -6,11 +6,12 @@ import { openBucket } from '../../bin/buckets.ts';
 import type { Ask } from '../../bin/restore/ask.ts';
 import { openPlaces, type Places } from '../../bin/restore/places.ts';
 import { type Result, restore, type Undertaking } from '../../bin/restore/run.ts';
-import { Stamps } from '../../bin/restore/sinks.ts';
 import { Target } from '../../bin/restore/target.ts';
-import { bucketName } from '../../lib/names.ts';
+import type { Scene } from '../../bin/restore/work.ts';
+import { bucketName, restoreQueueName } from '../../lib/names.ts';
 import { backupPrefix, DAY_MS, HOUR_MS, tickOf } from '../../protocol/backups.ts';
 import type { ExportedItem } from '../../protocol/export-files.ts';
+import { Stamps } from '../../protocol/restore-stamps.ts';
 import { type Aws, startAws } from '../../rehearsal/aws/aws.ts';
 import { credentialsOf, OPERATOR } from '../../rehearsal/aws/credentials.ts';
 import { DEV } from '../lib/assembly.ts';
@@ -22,14 +23,18 @@ import {
   REGIONS,
   recordsTable,
   resource,
+  STANDBY,
   TABLE,
 } from '../rehearsal/fake-deployment.ts';
 import { backupObjects, History, journalObjects } from './restore-world.ts';
+import { unstamped } from './unstamped.ts';
 
 export const DAY = tickOf('daily', Date.now()) - 2 * DAY_MS;
 const DAILY = backupPrefix({ tier: 'daily', tickMs: DAY });
 export const RECORDS = 75;
 export const ALL: Ask = { scope: { kind: 'all' }, overwrite: false };
+/** Where restore functions are. */
+export const SERVING = [PRIMARY, STANDBY];
 export const history = new History();
 export let aws: Aws;
 let places: Places;
@@ -49,7 +54,7 @@ before(async () => {
       return resource('AWS::S3::Bucket', {}, { region, physicalId: name, arn: `arn:aws:s3:::${name}` });
     }),
   );
-  aws = await startAws({ deployment: deploymentOf(...keys(), recordsTable(), ...buckets) });
+  aws = await startAws({ deployment: deploymentOf(...keys(), recordsTable(), ...buckets, ...queues()) });
   await Promise.all(
     REGIONS.map(async (region) => {
       const objects = new Map([
@@ -76,6 +81,20 @@ beforeEach(async () => {
   await table().wipe();
 });
 
+/** Of the restore function in both serving Regions. */
+function queues() {
+  return SERVING.flatMap((region) =>
+    (['failed', 'tasks'] as const).map((use) => {
+      const name = restoreQueueName('dev', use);
+      const arn = `arn:aws:sqs:${region}:${ACCOUNT}:${name}`;
+      const RedrivePolicy = { deadLetterTargetArn: arn.replace(/tasks$/, 'failed'), maxReceiveCount: 3 };
+      return resource('AWS::SQS::Queue', use === 'tasks' ? { RedrivePolicy } : {}, {
+        ...{ region, arn },
+        physicalId: `https://sqs.${region}.amazonaws.com/${ACCOUNT}/${name}`,
+      });
+    }),
+  );
+}
 export const table = () => aws.tables.get(TABLE) ?? assert.fail('expected the table');
 
 export function bucketOf(use: 'backup' | 'audit', region: string) {
@@ -104,13 +123,29 @@ export interface Ran {
   readonly sleptMs: number;
 }
 
+export interface RunOptions {
+  readonly target?: Target;
+  readonly abort?: AbortController;
+  readonly agrees?: boolean;
+  readonly functions?: Scene['functions'];
+  /** Beside being counted. */
+  readonly sleep?: () => Promise<unknown>;
+}
+
+const NO_FUNCTIONS: Scene['functions'] = {
+  regions: [],
+  queueIn: (region) => assert.fail(`no restore function is in ${region}`),
+};
+
 export async function run(
   wanted: Partial<Undertaking>,
   {
     target = targetOf(Target),
     abort = new AbortController(),
     agrees = true,
-  }: { readonly target?: Target; readonly abort?: AbortController; readonly agrees?: boolean } = {},
+    functions = NO_FUNCTIONS,
+    sleep = async () => undefined,
+  }: RunOptions = {},
 ): Promise<Ran> {
   const said: string[] = [];
   const asked: string[] = [];
@@ -119,6 +154,7 @@ export async function run(
     now: Date.now,
     sleep: async (ms: number) => {
       sleptMs += ms;
+      await sleep();
     },
     say: ({ says }: { readonly says: string }) => said.push(says),
     agree: async (question: string) => {
@@ -130,8 +166,22 @@ export async function run(
   };
   const stamps = new Stamps('b'.repeat(16), ports.now);
   const result = await restore(
-    { places, target, lanes: 4, force: wanted.force ?? false, ports, stamps, through: undefined },
-    { name: 'a test', what: 'restore', ask: ALL, reason: 'a test', dryRun: false, force: false, ...wanted },
+    {
+      ...{
+        places,
+        target,
+        lanes: 4,
+        force: wanted.force ?? false,
+        ports,
+        stamps,
+        through: undefined,
+        functions,
+      },
+    },
+    {
+      ...{ name: 'a test', what: 'restore', ask: ALL, reason: 'a test' },
+      ...{ dryRun: false, force: false, here: false, ...wanted },
+    },
   );
   return { result, said, asked, sleptMs };
 }
@@ -145,18 +195,6 @@ export async function stored(): Promise<ReadonlyMap<string, ExportedItem>> {
   return items;
 }
 
-const STAMPED = ['commitVersion', 'feedOrder', 'sweepShard', 'sweepOrder'];
-export const unstamped = (items: ReadonlyMap<string, ExportedItem>) =>
-  new Map(
-    [...items].map(([pk, item]) => [
-      pk,
-      Object.fromEntries(
-        Object.entries(item)
-          .filter(([name]) => !STAMPED.includes(name))
-          .sort(([a], [b]) => (a < b ? -1 : 1)),
-      ),
-    ]),
-  );
 export const expected = (untilMs: number) =>
   unstamped(new Map([...history.before(untilMs)].filter(([pk]) => pk.startsWith('R#'))));
 export const LATEST = DAY + DAY_MS;

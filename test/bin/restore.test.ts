@@ -29,9 +29,9 @@ import {
   stored,
   table,
   targetOf,
-  unstamped,
 } from './restore-system.ts';
 import { pkOf } from './restore-world.ts';
+import { unstamped } from './unstamped.ts';
 
 test('an empty table comes back as it last was, stamped anew, opened under a raised epoch, and on record', async () => {
   const began = Date.now();

@@ -231,6 +231,7 @@ const REFUSED: readonly (readonly [what: string, change: Change, key: string, sa
     'recovery.restoreGbPerMinute',
     /a number above 0/,
   ],
+  ['one worker', { recovery: { restoreWorkersMax: 1 } }, 'recovery.restoreWorkersMax', /from 2 to 50, got 1/],
   ['nobody on call', { onCall: { email: 'nobody' } }, 'onCall.email', /an e-mail address, got "nobody"/],
   ['logs that are not kept', { logRetentionDays: 0 }, 'logRetentionDays', /from 1 to 3653, got 0/],
 ];

@@ -6,6 +6,7 @@ import { ConfigError, defineConfig, type StageConfig } from '../../config/config
 import { RECOVERY_MS_MAX } from '../../config/promises.ts';
 import { dnsByObserversMs, RecoveryError, recoveryBudgets } from '../../config/recovery.ts';
 import { STAGES } from '../../config/stages.ts';
+import { writableGbPerMinute } from '../../config/write-rate.ts';
 import { PROBE_MS_MAX } from '../../protocol/limits.ts';
 
 const DEV = STAGES['dev'] as StageConfig;
@@ -35,6 +36,8 @@ const raw: fc.Arbitrary<StageConfig> = fc
     probeFailures: fc.integer({ min: 1, max: 10 }),
     dataGbMax: fc.double({ min: 0, max: 1_000, noNaN: false }),
     restoreGbPerMinute: fc.double({ min: 0, max: 50, noNaN: false }),
+    restoreWorkersMax: fc.integer({ min: 0, max: 60 }),
+    warmWriteUnitsPerSecond: fc.constantFrom(4_000, 40_000, 400_000),
     scrubIntervalMs: fc.integer({ min: 0, max: 1_200_000 }),
     repairMs: fc.integer({ min: 0, max: 1_200_000 }),
   })
@@ -120,9 +123,37 @@ test('a network partition: too many probes before anybody votes', () => {
 });
 
 test('complete loss: more data than an hour restores', () => {
-  const { row, message } = refusal({ ...DEV, recovery: { ...DEV.recovery, dataGbMax: 150 } });
+  const { row, message } = refusal({ ...DEV, recovery: { ...DEV.recovery, dataGbMax: 12 } });
   assert.equal(row, 'completeLoss');
   assert.match(message, /under 3600 s, but .* loading dataGbMax at restoreGbPerMinute 3000 s = 3615 s$/);
+});
+
+test('complete loss: a rate that the table cannot take is refused with what it can, and what it would need', () => {
+  const refused = (recovery: Partial<StageConfig['recovery']>, says: RegExp) =>
+    assert.throws(
+      () => defineConfig('dev', { ...DEV, recovery: { ...DEV.recovery, ...recovery } }),
+      (error) =>
+        error instanceof ConfigError &&
+        error.key === 'recovery.restoreGbPerMinute' &&
+        says.test(error.message),
+    );
+  refused(
+    { restoreGbPerMinute: 2.4 },
+    /at most 0\.246: 4000 write units a second, as a new table has .*it would take 39063,.* 40000/,
+  );
+  refused(
+    { restoreGbPerMinute: 3, warmWriteUnitsPerSecond: 40_000 },
+    /at most 2\.458: the 40000 write units/,
+  );
+  refused(
+    { restoreGbPerMinute: 2, warmWriteUnitsPerSecond: 40_000, bytesPerWriteUnit: 512 },
+    /at most 1\.229: .* of 512 bytes each/,
+  );
+  const { recovery } = defineConfig('dev', {
+    ...DEV,
+    recovery: { ...DEV.recovery, dataGbMax: 1_000, restoreGbPerMinute: 24, warmWriteUnitsPerSecond: 400_000 },
+  });
+  assert.ok(writableGbPerMinute(recovery) >= 24);
 });
 
 test('a server failure depends on no setting: it fits whatever is configured', () => {

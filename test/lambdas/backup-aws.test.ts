@@ -5,21 +5,28 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { DescribeTableCommand, DynamoDBClient, ListTablesCommand } from '@aws-sdk/client-dynamodb';
 import { GetObjectRetentionCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { createAuditCare } from '../../lambdas/audit-care.ts';
 import {
+  readAuditBucketsFrom,
   readBackupBucketsFrom,
   readKeyArn,
   readLocks,
   readOffsite,
+  readScratchPrefix,
   readTableArn,
 } from '../../lambdas/env.ts';
+import { createJournalCare } from '../../lambdas/journal-care.ts';
 import { createBackup } from '../../lambdas/routes/backup.ts';
 import { createVerification } from '../../lambdas/routes/verification.ts';
 import type { BackupReader } from '../../lambdas/store/backup-store.ts';
 import { createDynamoDBExporter } from '../../lambdas/store/dynamodb-exporter.ts';
 import { createDynamoDBStore } from '../../lambdas/store/dynamodb-store.ts';
+import { createS3AuditStore } from '../../lambdas/store/s3-audit-store.ts';
 import { createS3BackupStore } from '../../lambdas/store/s3-backup-store.ts';
+import { createS3JournalStore } from '../../lambdas/store/s3-journal-store.ts';
+import { createScratchTables } from '../../lambdas/store/scratch-table.ts';
 import { StoreUnavailableError } from '../../lambdas/store/store.ts';
 import { TableCalls } from '../../lambdas/store/table-calls.ts';
 import { verificationItems } from '../../lambdas/store/verification-items.ts';
@@ -35,13 +42,16 @@ import {
   parseBackup,
   tickOf,
 } from '../../protocol/backups.ts';
+import { journalHour, parkedKey } from '../../protocol/journal.ts';
 import { type Deployment, readDeployment } from '../../rehearsal/assembly/assembly.ts';
 import { type Aws, startAws } from '../../rehearsal/aws/aws.ts';
 import { Clock } from '../../rehearsal/aws/clock.ts';
 import { credentialsOf, OPERATOR } from '../../rehearsal/aws/credentials.ts';
 import { DEV } from '../lib/assembly.ts';
+import { trailOf } from './audit-trail.ts';
 import { recordItem } from './exports.ts';
 import { Recorder } from './functions.ts';
+import { StreamedTable, segmentsOf, zipped } from './journal-world.ts';
 
 const { quorum: REGION } = DEV.regions;
 const TABLE = 'eden-field-dev-records';
@@ -162,6 +172,15 @@ async function backUp(tier: BackupTier): Promise<void> {
   })({ tier, atMs: clock.now() });
 }
 
+function auditsOf({ environment, s3 }: Deployed) {
+  const { own, peers } = readAuditBucketsFrom(REGION, environment);
+  const storeIn = (at: string, bucket: string) => createS3AuditStore({ client: s3(at), bucket });
+  return {
+    own: storeIn(REGION, own),
+    peers: new Map(Object.entries(peers).map(([at, bucket]) => [at, storeIn(at, bucket)])),
+  };
+}
+
 async function verify(): Promise<void> {
   const { environment, dynamodb, s3 } = verification;
   const { mode, days } = readLocks(environment);
@@ -173,16 +192,31 @@ async function verify(): Promise<void> {
     readAttemptMs: 2_000,
   });
   const storeOf = (bucket: string) => createS3BackupStore({ client: s3(), bucket, lockMode: mode });
+  const shared = { place, telemetry, now: clock.now, log: verificationItems(calls) };
+  const { own, peers } = readBackupBucketsFrom(REGION, environment);
   await createVerification({
-    place,
-    telemetry,
-    now: clock.now,
-    log: verificationItems(calls),
+    ...shared,
+    journal: createJournalCare({
+      ...shared,
+      own: { ...storeOf(own), ...createS3JournalStore({ client: s3(), bucket: own }) },
+      peers: new Map(
+        Object.entries(peers).map(([at, bucket]) => [at, createS3BackupStore({ client: s3(at), bucket })]),
+      ),
+      audit: createAuditCare({ region: REGION, telemetry, audits: auditsOf(verification) }),
+    }),
     places: [
       { tiers: ['hourly', 'daily', 'weekly'], store: storeOf(bucketName()) },
       { tiers: ['offsite'], store: storeOf(offsite) },
     ],
     lockDays: days,
+    scratch: {
+      prefix: readScratchPrefix(environment),
+      tables: createScratchTables({
+        client: dynamodb,
+        keyArn: readKeyArn(environment),
+        tags: { project: 'eden-field' },
+      }),
+    },
   })();
 }
 
@@ -269,6 +303,50 @@ test('what is not there, or not allowed, is told apart', async () => {
   });
 });
 
+test('a journal’s gap is filled from another Region’s, with the entries it tells of, and what was parked comes home', async () => {
+  // Hours before were looked at already.
+  const hourMs = tickOf('hourly', clock.now());
+  clock.advance(2 * HOUR_MS);
+  const [near = assert.fail(), far = assert.fail()] = Object.keys(
+    readBackupBucketsFrom(REGION, verification.environment).peers,
+  );
+  const table = new StreamedTable(hourMs);
+  for (let n = 0; n < 6; n += 1) table.write(`n${n}`, hourMs + n * 1_000, '{}');
+  const [trail = assert.fail()] = trailOf({ tenant: 'acme', collection: 'notes', id: 'n0' }, 1);
+  const [first = assert.fail(), ...others] = table.elsewhere(1);
+  const image = {
+    ...first.image,
+    auditSequence: { N: '1' },
+    auditHead: { S: trail.hash },
+    outbox: { L: [{ S: trail.text }] },
+  };
+  const [filled = assert.fail()] = segmentsOf([{ ...first, image }, ...others], near, 6);
+  const [parked = assert.fail()] = segmentsOf([table.beat(hourMs + 9_000)], REGION);
+  const put = (region: string, Key: string, text: string) =>
+    operator.s3(region).send(
+      new PutObjectCommand({
+        Bucket: bucketName().replace(REGION, region),
+        Key,
+        Body: zipped(text),
+        ChecksumAlgorithm: 'SHA256',
+      }),
+    );
+  await put(near, filled.key, filled.text);
+  await put(far, parkedKey(parked.key), parked.text);
+  await verify();
+  const { keys } = await bucketStore().keys(`journal/${journalHour(hourMs)}/`);
+  assert.deepEqual(keys, [filled.key, parked.key].sort());
+  assert.equal(
+    await auditsOf({ ...operator, environment: verification.environment }).own.entry(
+      trail.entry.record,
+      1,
+      trail.hash,
+    ),
+    trail.text,
+  );
+  assert.deepEqual(telemetry.samples.findLast(({ name }) => name === 'journal_gaps')?.value, 0);
+});
+
 test('the state of a verification is saved by one at a time', async () => {
   const log = verificationItems(
     new TableCalls({
@@ -286,12 +364,21 @@ test('the state of a verification is saved by one at a time', async () => {
   assert.deepEqual(await log.load('nobody#daily'), { revision: 2, state: undefined });
 });
 
-test('the offsite copy is made with the key of its own, proven, and locked for its years', async () => {
+test('the offsite copy is made with the key of its own, proven through a scratch table, and locked for its years', async () => {
+  const errorsBefore = telemetry.errors.length;
   await backUp('offsite');
   const { bucket } = readOffsite(backup.environment) ?? assert.fail('expected an offsite bucket');
   const store = createS3BackupStore({ client: operator.s3(), bucket });
   const prefix = backupPrefix({ tier: 'offsite', tickMs: tickOf('offsite', clock.now()) });
   await settled(prefix, store);
   await verify();
-  assert.equal((await verdictOf(prefix, store)).verdict, 'verified');
+  const { verdict, loaded, loadedFiles, files } = await verdictOf(prefix, store);
+  assert.deepEqual([verdict, loaded, loadedFiles], ['verified', true, files]);
+  assert.deepEqual(telemetry.errors.slice(errorsBefore), []);
+  const { TableNames: left } = await operator.dynamodb.send(new ListTablesCommand({}));
+  const scratch = left?.filter((name) => name.startsWith(readScratchPrefix(verification.environment)));
+  for (const TableName of scratch ?? []) {
+    const { Table } = await operator.dynamodb.send(new DescribeTableCommand({ TableName }));
+    assert.equal(Table?.TableStatus, 'DELETING');
+  }
 });

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
-import { readAuditBuckets, readPlace, readTokenSettings } from '../../lambdas/env.ts';
+import { readAuditBuckets, readPlace, readScrubItems, readTokenSettings } from '../../lambdas/env.ts';
 import { DESCRIPTION_TEXT } from './description.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -26,6 +26,9 @@ const BYTES_MAX = {
   sweeper: 580_000,
   backup: 600_000,
   verification: 600_000,
+  scrubber: 400_000,
+  // With the SQS client.
+  restore: 630_000,
   pretraffic: 480_000,
 } as const;
 type Name = keyof typeof BYTES_MAX;
@@ -51,12 +54,15 @@ const ENVIRONMENT = {
   TABLE_NAME: 'eden-field-dev-records',
   TABLE_ARN: 'arn:aws:dynamodb:us-east-2:000000000000:table/eden-field-dev-records',
   KEY_ARN: 'arn:aws:kms:us-east-2:000000000000:key/k',
+  SCRATCH_PREFIX: 'eden-field-dev-scratch-',
   BACKUP_LOCKS: '{"mode":"GOVERNANCE","days":{"daily":30}}',
   BACKUP_BUCKETS: '{"us-east-2":"backup-a","us-west-2":"backup-b","us-east-1":"backup-c"}',
+  QUEUE_URL: 'https://sqs.us-east-2.amazonaws.com/000000000000/eden-field-dev-restore-tasks',
   AUDIT_BUCKETS: '{"us-east-2":"audit-a","us-west-2":"audit-b","us-east-1":"audit-c"}',
   JWT_ISSUER: 'https://identity.test/',
   JWT_AUDIENCE: 'test',
   JWT_KEY_SET: JSON.stringify({ keys: [KEY] }),
+  SCRUB_ITEMS: '100000',
   NEW_VERSION_ARN: 'arn:aws:lambda:us-east-2:000000000000:function:f:1',
 } as const;
 
@@ -168,5 +174,9 @@ test('a missing or malformed variable is named, with what was expected and what 
     /AUDIT_BUCKETS: expected \{"<region>":"<bucket>",…\}, got/,
   );
   assert.throws(() => readAuditBuckets({ AUDIT_BUCKETS: 'x' }), /AUDIT_BUCKETS: expected JSON/);
+  assert.throws(
+    () => readScrubItems({ SCRUB_ITEMS: 'all' }),
+    /SCRUB_ITEMS: expected a whole number from 1, got "all"/,
+  );
   assert.equal(readPlace(ENVIRONMENT).regions.standby, 'us-west-2');
 });

@@ -31,6 +31,26 @@ test('each Region in turn loads the full backup of a day; an hour is never loade
   assert.ok(loadsScratch({ tier: 'offsite', tickMs: DAY }, 'full', 'us-east-1', regions));
 });
 
+test('every Region has its turn with days and with weeks, also where there are two', () => {
+  for (const regions of [
+    ['us-east-2', 'us-west-2', 'us-east-1'],
+    ['us-gov-west-1', 'us-gov-east-1'],
+  ])
+    for (const [tier, days] of [
+      ['daily', 1],
+      ['weekly', 7],
+    ] as const) {
+      const turns = Array.from({ length: 12 }, (_, tick) =>
+        regions.filter((region) =>
+          loadsScratch({ tier, tickMs: DAY + tick * days * DAY_MS }, 'full', region, regions),
+        ),
+      );
+      assert.ok(turns.every(({ length }) => length === 1));
+      for (const region of regions)
+        assert.equal(turns.filter(([turn]) => turn === region).length, 12 / regions.length);
+    }
+});
+
 test('the next to verify is the one whose time is up first, and whose chain is verified', () => {
   const full = complete('daily', 0, []);
   const one = complete('hourly', 1, [backupPrefix(full)]);

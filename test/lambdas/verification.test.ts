@@ -24,6 +24,7 @@ import {
   tableOf,
 } from './exports.ts';
 import { REGIONS, Recorder } from './functions.ts';
+import { MemoryScratch } from './scratch-world.ts';
 import { stand } from './standing-backup.ts';
 
 const TABLE = tableOf(
@@ -38,6 +39,7 @@ const hour = (before: Table, after: Table) =>
 class World {
   readonly bucket = new Bucket();
   readonly saved = new Map<string, SavedVerification>();
+  readonly scratch = new MemoryScratch();
   telemetry = new Recorder();
   nowMs = DAY + 2 * HOUR_MS;
   /** A file takes so long. */
@@ -72,6 +74,8 @@ class World {
       log: this.log,
       places: [{ tiers: ['hourly', 'daily', 'weekly'], store }],
       lockDays: { daily: 30, weekly: 365 },
+      journal: async () => {},
+      scratch: { tables: this.scratch, prefix: 'eden-field-dev-scratch-' },
     })();
   }
 

@@ -162,13 +162,17 @@ test('a verification runs every quarter of an hour, and never two of one Region 
   }
 });
 
-test('a verification reads and locks its own Region’s backups, and writes nothing but verdicts', () => {
+/** Statements of a verification that are about journals and the audit archive (verification.test.ts). */
+const ABOUT_GAPS = /^(Journal|Audit|LosingPayloads|Peer)/;
+
+test('a verification reads and locks its own Region’s backups, and writes nothing of them but verdicts', () => {
   for (const role of ROLES) {
     const statements = statementsOf(stackOf(role), 'verification');
     const own = DEV.regions[role];
     const others = ROLES.map((it) => DEV.regions[it]).filter((region) => region !== own);
     for (const [sid, { Resource }] of statements)
-      for (const region of others) assert.ok(!JSON.stringify(Resource).includes(region), `${sid}: ${region}`);
+      for (const region of ABOUT_GAPS.test(sid) ? [] : others)
+        assert.ok(!JSON.stringify(Resource).includes(region), `${sid}: ${region}`);
     const parts = (sid: string) =>
       [...JSON.stringify(statements.get(sid)?.Resource).matchAll(/"\/([a-z]+\/[^"]*)"/g)].map(
         ([, part]) => part,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { defineConfig } from '../../config/config.ts';
-import { READINESS, SCALING, SERVICE_LEVELS } from '../../config/promises.ts';
+import { READINESS, SCALING, SERVER_MEMORY_MB, SERVICE_LEVELS } from '../../config/promises.ts';
 import { CANARY_FUNCTIONS, FUNCTIONS, type FunctionName, type FunctionSpec } from '../../lib/functions.ts';
 import {
   DEV,
@@ -53,11 +53,14 @@ test('runs on Node 24 and arm64, traced, within the memory of the specification'
       assert.deepEqual(Properties.Architectures, ['arm64'], id);
       assert.equal(Properties.Handler, 'index.handler', id);
       assert.equal(Properties.TracingConfig.Mode, 'Active', id);
-      assert.equal(Properties.MemorySize, DEV.capacity.memoryMb, id);
+      const restores = Properties.FunctionName === 'eden-field-dev-restore';
+      const memoryMb = restores ? FUNCTIONS.restore.memoryMb : DEV.capacity.memoryMb;
+      assert.equal(Properties.MemorySize, memoryMb, id);
+      assert.ok(memoryMb >= SERVER_MEMORY_MB.min && memoryMb <= SERVER_MEMORY_MB.max, id);
     }
 });
 
-test('each serving Region has every function, the quorum Region its observer, its archiver, its backups and their verification', () => {
+test('each serving Region has every function, the quorum Region its observer, its archiver, its scrubber, its backups and their verification', () => {
   const names = (stack: Stack) => ourFunctions(stack).map(([, { Properties }]) => Properties.FunctionName);
   const expected = [...DEPLOYED, ...CANARY_FUNCTIONS.map((name) => `pretraffic-${name}`)].map(
     (name) => `eden-field-dev-${name}`,
@@ -65,7 +68,7 @@ test('each serving Region has every function, the quorum Region its observer, it
   for (const stack of serving) assert.deepEqual(names(stack).sort(), expected.sort());
   assert.deepEqual(
     names(quorum).sort(),
-    ['archiver', 'backup', 'observer', 'verification'].map((name) => `eden-field-dev-${name}`),
+    ['archiver', 'backup', 'observer', 'scrubber', 'verification'].map((name) => `eden-field-dev-${name}`),
   );
 });
 
@@ -87,7 +90,11 @@ test('gets the environment of the contract and nothing else', () => {
     archiver: ['AUDIT_BUCKETS', 'BACKUP_BUCKETS', 'TABLE_NAME'],
     sweeper: ['AUDIT_BUCKETS', 'TABLE_NAME'],
     backup: ['BACKUP_BUCKETS', 'KEY_ARN', 'TABLE_ARN', 'TABLE_NAME'],
-    verification: ['BACKUP_BUCKETS', 'BACKUP_LOCKS', 'TABLE_NAME'],
+    verification: [
+      ...['AUDIT_BUCKETS', 'BACKUP_BUCKETS', 'BACKUP_LOCKS', 'KEY_ARN', 'SCRATCH_PREFIX', 'TABLE_NAME'],
+    ],
+    scrubber: ['SCRUB_ITEMS', 'TABLE_NAME'],
+    restore: ['BACKUP_BUCKETS', 'QUEUE_URL', 'TABLE_NAME'],
     authorizer: ['JWT_AUDIENCE', 'JWT_ISSUER', 'JWT_KEY_SET'],
     describe: [],
   };
@@ -322,75 +329,5 @@ test('a sweeper runs every hour where it may be active, and a missed hour waits 
     });
     const invoke = invokeOf(stack, 'sweeper').Properties;
     assert.deepEqual([invoke.MaximumRetryAttempts, invoke.MaximumEventAgeInSeconds], [0, 3_600]);
-  }
-});
-
-test('an archiver reads its own Region’s stream from its beginning, until what failed is archived', () => {
-  for (const stack of [...serving, quorum]) {
-    const { id, Properties: lookup } = only(stack, 'Custom::AWS');
-    const { Tags: _, FunctionName, ...mapping } = only(stack, 'AWS::Lambda::EventSourceMapping').Properties;
-    // The name in the alias's own ARN, and the alias.
-    assert.match(JSON.stringify(FunctionName), new RegExp(`${aliasOf(stack, 'archiver').id}.*:live`));
-    assert.deepEqual(mapping, {
-      EventSourceArn: { 'Fn::GetAtt': [id, 'Table.LatestStreamArn'] },
-      StartingPosition: 'TRIM_HORIZON',
-      // Every change, since each is the journal's; neither attempts nor age are limited.
-      BatchSize: 1_000,
-      MaximumBatchingWindowInSeconds: 1,
-      ParallelizationFactor: 2,
-      BisectBatchOnFunctionError: true,
-      FunctionResponseTypes: ['ReportBatchItemFailures'],
-    });
-    for (const call of [lookup.Create, lookup.Update])
-      assert.deepEqual(JSON.parse(call), {
-        service: 'DynamoDB',
-        action: 'describeTable',
-        parameters: { TableName: 'eden-field-dev-records' },
-        physicalResourceId: { id: 'eden-field-dev-records' },
-        outputPaths: ['Table.LatestStreamArn'],
-      });
-    assert.equal(lookup.Delete, undefined, 'nothing was made, so nothing is to be removed');
-    assert.equal(lookup.InstallLatestAwsSdk, false);
-  }
-});
-
-test('a journal that is a minute behind, or silent, warns; so does one that something is put beside', () => {
-  for (const stack of [...serving, quorum]) {
-    const alarm = (name: string) =>
-      only(
-        stack,
-        'AWS::CloudWatch::Alarm',
-        (it) => it.Properties.AlarmName === `eden-field-dev-journal-${name}`,
-      ).Properties;
-    for (const { AlarmActions, Dimensions, Namespace, Period, ComparisonOperator } of [
-      alarm('lag'),
-      alarm('parked'),
-    ]) {
-      assert.match(JSON.stringify(AlarmActions), /eden-field-dev-warning/);
-      assert.deepEqual([Namespace, Period, ComparisonOperator], ['EdenField', 60, 'GreaterThanThreshold']);
-      assert.deepEqual(
-        Object.fromEntries(
-          Dimensions.map(({ Name, Value }: { Name: string; Value: string }) => [Name, Value]),
-        ),
-        { Stage: 'dev', Region: stack.region, Service: FUNCTIONS.archiver.service },
-      );
-    }
-    const { MetricName, Statistic, Threshold, EvaluationPeriods, DatapointsToAlarm, TreatMissingData } =
-      alarm('lag');
-    assert.deepEqual(
-      [MetricName, Statistic, Threshold, EvaluationPeriods, DatapointsToAlarm, TreatMissingData],
-      ['journal_lag', 'Maximum', 60_000, 1, 1, 'breaching'],
-    );
-    const parked = alarm('parked');
-    assert.deepEqual(
-      [
-        parked.MetricName,
-        parked.Statistic,
-        parked.Threshold,
-        parked.EvaluationPeriods,
-        parked.TreatMissingData,
-      ],
-      ['journal_parked', 'Sum', 0, 1, 'notBreaching'],
-    );
   }
 });

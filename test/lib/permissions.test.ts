@@ -85,6 +85,8 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     ...['dynamodb:GetItem', 'dynamodb:UpdateItem', 'dynamodb:DeleteItem', 'dynamodb:Query', ...WRITE_KEY],
     ...PUT_OBJECT,
   ],
+  // One item of its own, by its partition key.
+  scrubber: ['dynamodb:GetItem', 'dynamodb:Scan', 'dynamodb:UpdateItem', ...WRITE_KEY],
   backup: [
     ...['dynamodb:GetItem', 'dynamodb:UpdateItem', ...WRITE_KEY],
     ...['dynamodb:ExportTableToPointInTime', 'dynamodb:DescribeContinuousBackups', 'dynamodb:DescribeExport'],
@@ -99,6 +101,21 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     // Extends locks; what would shorten one, or delete anything, it lacks.
     ...['s3:GetObject', 's3:PutObjectRetention', 's3:PutObject', 's3:ListBucket'],
     ...['kms:GenerateDataKey', 'kms:Decrypt'],
+    // Tables of its own, by their names, which it makes, fills, reads and deletes.
+    ...['dynamodb:CreateTable', 'dynamodb:TagResource', 'dynamodb:DescribeTable', 'dynamodb:DeleteTable'],
+    ...['dynamodb:BatchWriteItem', 'dynamodb:Scan', 'kms:DescribeKey', 'kms:CreateGrant'],
+    // Journals of all, read; its own, filled; and the audit archive, as the archiver does.
+    ...['s3:GetObject', 's3:PutObject', 's3:ListBucket', 'kms:Decrypt'],
+    ...OWN_AUDIT,
+    ...PEER_AUDIT,
+  ],
+  restore: [
+    // Puts where nothing is; whatever else there is to do to the table the operator's command does.
+    ...['dynamodb:GetItem', 'dynamodb:PutItem', ...WRITE_KEY],
+    // Reads backups, and leaves results beside them.
+    ...['s3:GetObject', 's3:PutObject', 's3:ListBucket', 'kms:Decrypt', 'kms:GenerateDataKey'],
+    ...['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:ChangeMessageVisibility'],
+    'kms:Decrypt',
   ],
   authorizer: [],
   describe: [],
@@ -118,6 +135,7 @@ const ENDS: Readonly<Record<string, string>> = {
   TableKey: ':key/"',
   Feed: '/index/feed"',
   Tombstones: '/index/tombstones"',
+  OwnItems: ':table/eden-field-dev-records"',
   Stream: ':table/eden-field-dev-records/stream/*"',
 };
 
@@ -125,8 +143,8 @@ test('a function reaches the replicas it needs: all three for votes and fallback
   const everyRegion = ['records', 'push', 'pull'];
   for (const role of ROLES)
     for (const name of role === 'quorum'
-      ? ['observer', 'archiver']
-      : [...everyRegion, 'health', 'ready', 'observer', 'archiver', 'sweeper']) {
+      ? ['observer', 'archiver', 'scrubber']
+      : [...everyRegion, 'health', 'ready', 'observer', 'archiver', 'sweeper', 'scrubber']) {
       const own = DEV.regions[role];
       const expected = everyRegion.includes(name) ? ROLES.map((it) => DEV.regions[it]).sort() : [own];
       for (const statement of statementsOf(STACK_OF[role], name)) {
@@ -186,7 +204,7 @@ test('the audit trail is written in one’s own Region only, and read in others 
       }
 });
 
-test('a journal is written in one’s own Region, and parked in any; it is read by nobody', () => {
+test('who writes a journal writes it in its own Region, parks in any, and reads none', () => {
   for (const role of ROLES) {
     const own = DEV.regions[role];
     const all = ROLES.map((it) => DEV.regions[it]);
@@ -304,8 +322,8 @@ test('a schedule may call its function and nothing else', () => {
   );
   assert.equal(
     schedules.length,
-    3 + 2 + 3 + (3 * 3 + 1),
-    'observers, sweepers, verifications, backups with the offsite one',
+    3 + 2 + 3 + 3 + (3 * 3 + 1),
+    'observers, sweepers, verifications, scrubbers, backups with the offsite one',
   );
   for (const { stack, Name, Target } of schedules) {
     const policy = only(
@@ -316,7 +334,7 @@ test('a schedule may call its function and nothing else', () => {
     const [statement, ...others] = policy.Properties.PolicyDocument.Statement;
     assert.equal(others.length, 0);
     assert.equal(statement.Action, 'lambda:InvokeFunction');
-    const function_ = ['Observer', 'Sweeper', 'Verification', 'Backups'].find((it) =>
+    const function_ = ['Observer', 'Sweeper', 'Verification', 'Scrubber', 'Backups'].find((it) =>
       Name.startsWith(`eden-field-dev-${it.toLowerCase().replace(/s$/, '')}`),
     );
     assert.match(JSON.stringify(statement.Resource), new RegExp(`${function_}LiveAlias`));

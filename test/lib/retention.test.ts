@@ -13,6 +13,7 @@ import {
   type BucketProperties,
   JOURNAL_DAYS,
   KEPT,
+  LOCK_DAYS,
   retentionFaults,
 } from '../../config/retention.ts';
 import { buildApp } from '../../lib/app.ts';
@@ -20,6 +21,7 @@ import { synthesizeKept } from '../../lib/retention.ts';
 import { VERIFIED_WITHIN_MS } from '../../protocol/backup-verdicts.ts';
 import { BACKUP_TIERS, DAY_MS } from '../../protocol/backups.ts';
 import { JOURNAL_PARKED_PREFIX, JOURNAL_PREFIX } from '../../protocol/journal.ts';
+import { RESTORING_PREFIX } from '../../protocol/restore-work.ts';
 import { DEV, GOV, ofType, only, PROD, type Resource, stackNamed, synthesize } from './assembly.ts';
 
 const dev = synthesize(DEV);
@@ -35,11 +37,15 @@ test('the tiers and their days are those of the specification', () => {
   const prefixes = [...KEPT.backup, ...KEPT.offsite].map(({ prefix }) => prefix);
   assert.deepEqual(
     prefixes.toSorted(),
-    [...BACKUP_TIERS.map((tier) => `${tier}/`), JOURNAL_PREFIX, JOURNAL_PARKED_PREFIX].toSorted(),
+    [
+      ...BACKUP_TIERS.map((tier) => `${tier}/`),
+      ...[JOURNAL_PREFIX, JOURNAL_PARKED_PREFIX, RESTORING_PREFIX],
+    ].toSorted(),
   );
   for (const { prefix, days } of [...KEPT.backup, ...KEPT.offsite]) {
     const tier = BACKUP_TIERS.find((it) => `${it}/` === prefix);
-    assert.equal(days, tier ? RETENTION_DAYS[tier] : JOURNAL_DAYS, prefix);
+    const others = prefix === RESTORING_PREFIX ? LOCK_DAYS : JOURNAL_DAYS;
+    assert.equal(days, tier ? RETENTION_DAYS[tier] : others, prefix);
   }
 });
 
@@ -64,35 +70,37 @@ const without = (rules: Record<string, unknown>[], id: string) =>
   rules.splice(rules.indexOf(ruleNamed(rules, id)), 1);
 
 const MISHAPS: readonly Mishap[] = [
-  ...['hourly', 'daily', 'weekly', 'journal', 'journal-parked'].flatMap((id): readonly Mishap[] => [
-    {
-      what: `${id} is removed`,
-      change: (_, rules) => without(rules, id),
-      fault: new RegExp(`^${id}/: expected to be kept \\d+ days, got no end$`),
-    },
-    {
-      what: `${id} is switched off`,
-      change: (_, rules) => {
-        ruleNamed(rules, id)['Status'] = 'Disabled';
+  ...['hourly', 'daily', 'weekly', 'journal', 'journal-parked', 'restoring'].flatMap(
+    (id): readonly Mishap[] => [
+      {
+        what: `${id} is removed`,
+        change: (_, rules) => without(rules, id),
+        fault: new RegExp(`^${id}/: expected to be kept \\d+ days, got no end$`),
       },
-      fault: new RegExp(`^${id}/: expected to be kept \\d+ days, got no end$`),
-    },
-    {
-      what: `${id} is shortened`,
-      change: (_, rules) => {
-        const rule = ruleNamed(rules, id);
-        rule['ExpirationInDays'] = Number(rule['ExpirationInDays']) - 1;
+      {
+        what: `${id} is switched off`,
+        change: (_, rules) => {
+          ruleNamed(rules, id)['Status'] = 'Disabled';
+        },
+        fault: new RegExp(`^${id}/: expected to be kept \\d+ days, got no end$`),
       },
-      fault: new RegExp(`^${id}/: expected to be kept (\\d+) days, got \\d+$`),
-    },
-    {
-      what: `old versions of ${id} are never freed`,
-      change: (_, rules) => {
-        delete ruleNamed(rules, id)['NoncurrentVersionExpiration'];
+      {
+        what: `${id} is shortened`,
+        change: (_, rules) => {
+          const rule = ruleNamed(rules, id);
+          rule['ExpirationInDays'] = Number(rule['ExpirationInDays']) - 1;
+        },
+        fault: new RegExp(`^${id}/: expected to be kept (\\d+) days, got \\d+$`),
       },
-      fault: new RegExp(`^${id}/: expected old versions to go after 1 day, got no end$`),
-    },
-  ]),
+      {
+        what: `old versions of ${id} are never freed`,
+        change: (_, rules) => {
+          delete ruleNamed(rules, id)['NoncurrentVersionExpiration'];
+        },
+        fault: new RegExp(`^${id}/: expected old versions to go after 1 day, got no end$`),
+      },
+    ],
+  ),
   {
     what: 'one tier is kept for ever',
     change: (_, rules) => {

@@ -14,7 +14,12 @@ import { LambdaClient, ListFunctionsCommand } from '@aws-sdk/client-lambda';
 import { type Aws, startAws } from '../../rehearsal/aws/aws.ts';
 import { credentialsOf, OPERATOR } from '../../rehearsal/aws/credentials.ts';
 import { recordsSchema } from '../../rehearsal/aws/start-table.ts';
-import type { AwsProcessOptions, FromAwsProcess, ToAwsProcess } from '../../rehearsal/supervisor/messages.ts';
+import type {
+  AwsProcessOptions,
+  FromAwsProcess,
+  StorageOrder,
+  ToAwsProcess,
+} from '../../rehearsal/supervisor/messages.ts';
 import { roundTripMs } from '../../rehearsal/supervisor/round-trips.ts';
 import {
   ACCOUNT,
@@ -350,10 +355,22 @@ test('as a process: ready with its port, told of cuts and dead replicas, gone wi
     tell({ type: 'replica', region: STANDBY, up: true });
     await sleep(50);
     await client.send(put());
-    tell({ type: 'advance', ms: 86_400_000 });
-    tell({ type: 'wipe', table: TABLE });
-    await sleep(50);
-    assert.equal((await client.send(get())).Item, undefined);
+    const order = async (id: number, what: StorageOrder) => {
+      tell({ type: 'order', id, order: what });
+      const [said] = (await once(child, 'message')) as [FromAwsProcess];
+      assert.ok(said.type === 'done' && said.id === id, JSON.stringify(said));
+      return said.outcome;
+    };
+    assert.deepEqual(await order(1, { what: 'advance', ms: 86_400_000 }), { answer: [] });
+    assert.deepEqual(await order(2, { what: 'wipe', table: TABLE }), { answer: [TABLE] });
+    assert.deepEqual(await order(3, { what: 'wipe', table: 'other' }), {
+      error: `a table is one of ${TABLE}, got "other"`,
+      refused: true,
+    });
+    const { Item } = await client.send(
+      new GetItemCommand({ TableName: TABLE, Key: key, ConsistentRead: true }),
+    );
+    assert.equal(Item, undefined);
     child.disconnect();
     const [code] = (await once(child, 'exit')) as [number];
     assert.equal(code, 0);

@@ -11,6 +11,8 @@ const state: RehearsalState = {
   stage: 'dev',
   startedAt: 1,
   at: 2,
+  clockAheadMs: 0,
+  buckets: [],
   regions: [
     {
       region: 'us-east-2',
@@ -28,6 +30,8 @@ const state: RehearsalState = {
   timeline: [],
 };
 const done: [string, Fault][] = [];
+const stored: unknown[][] = [];
+const ran: unknown[][] = [];
 const listeners = new Set<(event: RehearsalEvent) => void>();
 
 const server = await createConsole({
@@ -37,6 +41,33 @@ const server = await createConsole({
     if (fault === 'revive') throw new FaultRefused('us-east-2 is running: there is nothing to revive');
     done.push([region, fault]);
     return 42;
+  },
+  storage: {
+    async breakBucket(region, available) {
+      if (available) throw new FaultRefused('the bucket works');
+      stored.push(['bucket', region, available]);
+      return 43;
+    },
+    async rot(region, key) {
+      stored.push(['rot', region, key]);
+      return { at: 44, key: key ?? 'the newest' };
+    },
+    async damage(what) {
+      if ('records' in what && what.records > 3) throw new RangeError('expected up to 3 records');
+      stored.push(['damage', 'records' in what ? what.records : what.record]);
+      return { at: 45, records: ['acme/notes/n1'] };
+    },
+    async wipe() {
+      stored.push(['wipe']);
+      return 46;
+    },
+  },
+  async runSchedule(...asked) {
+    ran.push(asked);
+    const [region, schedule] = asked;
+    if (region !== 'us-east-2') throw new FaultRefused(`${region} is dead: its schedules call nothing`);
+    if (schedule === 'nonsense') throw new RangeError('a schedule is one of verification, got "nonsense"');
+    if (schedule === 'sweeper') throw new Error('sweeper failed: Error: no table');
   },
   listen(listener) {
     listeners.add(listener);
@@ -129,6 +160,83 @@ test('orders that cannot be read are refused with what was expected and what cam
     assert.match(JSON.parse(text).detail, message);
   }
   assert.equal(done.length, 1, 'none of them did anything');
+});
+
+test('faults of what is stored are done, and the answer says to what', async () => {
+  for (const [body, answer] of [
+    [{ fault: 'bucket', region: 'us-east-2', available: false }, { at: 43 }],
+    [
+      { fault: 'rot', region: 'us-east-2' },
+      { at: 44, key: 'the newest' },
+    ],
+    [
+      { fault: 'rot', region: 'us-east-2', key: 'daily/x' },
+      { at: 44, key: 'daily/x' },
+    ],
+    [
+      { fault: 'damage', records: 3 },
+      { at: 45, records: ['acme/notes/n1'] },
+    ],
+    [
+      { fault: 'damage', record: 'acme/notes/n1' },
+      { at: 45, records: ['acme/notes/n1'] },
+    ],
+    [{ fault: 'wipe' }, { at: 46 }],
+  ] as const) {
+    const { status, text } = await order(JSON.stringify(body));
+    assert.equal(status, 200, text);
+    assert.deepEqual(JSON.parse(text), { ...body, ...answer });
+  }
+  assert.deepEqual(stored, [
+    ['bucket', 'us-east-2', false],
+    ['rot', 'us-east-2', undefined],
+    ['rot', 'us-east-2', 'daily/x'],
+    ['damage', 3],
+    ['damage', 'acme/notes/n1'],
+    ['wipe'],
+  ]);
+});
+
+test('faults of what is stored that say too little, too much, or the wrong thing are refused', async () => {
+  const before = stored.length;
+  for (const [body, message] of [
+    [{ fault: 'bucket', region: 'us-east-2' }, /"available": true \| false\}, got available undefined/],
+    [{ fault: 'bucket', available: false }, /"region": "…"\}, got region undefined/],
+    [{ fault: 'rot', region: 'us-east-2', key: 7 }, /got key 7/],
+    [{ fault: 'rot' }, /got region undefined/],
+    [{ fault: 'damage' }, /"records": <how many>\} or .*got records undefined and record undefined/],
+    [{ fault: 'damage', records: 1, record: 'a/b/c' }, /got records 1 and record "a\/b\/c"/],
+    [{ fault: 'damage', records: '3' }, /got records "3"/],
+    [{ fault: 'damage', records: 4 }, /expected up to 3 records/],
+    [{ fault: 'wipe', region: 'us-east-2' }, /which is of all regions, got region "us-east-2"/],
+  ] as const) {
+    const { status, text } = await order(JSON.stringify(body));
+    assert.equal(status, 400, JSON.stringify(body));
+    assert.match(JSON.parse(text).detail, message);
+  }
+  const { status } = await order(JSON.stringify({ fault: 'bucket', region: 'us-east-2', available: true }));
+  assert.equal(status, 409);
+  assert.equal(stored.length, before, 'none of them did anything');
+});
+
+test('a schedule is run to its end; how that was is the answer', async () => {
+  const run = (body: object) =>
+    ask({ method: 'POST', path: '/api/schedules', body: JSON.stringify(body), headers: JSON_TYPE });
+  const good = await run({ region: 'us-east-2', schedule: 'backup-daily', at: '2026-11-25T00:20:00Z' });
+  assert.deepEqual([good.status, JSON.parse(good.text)], [200, { ok: true }]);
+  assert.deepEqual(ran, [['us-east-2', 'backup-daily', Date.UTC(2026, 10, 25, 0, 20)]]);
+  for (const [body, status, message] of [
+    [{ region: 'us-east-2', schedule: 'sweeper' }, 502, /sweeper failed: Error: no table/],
+    [{ region: 'us-east-2', schedule: 'nonsense' }, 400, /one of verification, got "nonsense"/],
+    [{ region: 'us-west-2', schedule: 'verification' }, 409, /is dead/],
+    [{ region: 'us-east-2', schedule: 'verification', at: 'noon' }, 400, /got at "noon"/],
+    [{ region: 'us-east-2' }, 400, /got schedule undefined/],
+    [{ schedule: 'verification' }, 400, /got region undefined/],
+  ] as const) {
+    const answer = await run(body);
+    assert.equal(answer.status, status, JSON.stringify(body));
+    assert.match(JSON.parse(answer.text).detail, message);
+  }
 });
 
 test('an order that makes no sense now is a conflict', async () => {

@@ -17,6 +17,9 @@ const NAMES = [
   'offline-days',
   'split-brain',
   'slow-network',
+  'corruption',
+  'complete-loss',
+  'backup-sabotage',
 ];
 
 const drill = (...args: string[]) =>
@@ -41,6 +44,7 @@ test('a wrong option is refused by name', () => {
   assert.match(drill('--seed', 'x').stderr, /--seed is a whole number from 0 to 4294967295, got x/);
   assert.match(drill('--fallback', 'maybe').stderr, /--fallback is on or off, got maybe/);
   assert.match(drill('--observers', '0').stderr, /--observers is on or off, got 0/);
+  assert.match(drill('--records', '0').stderr, /--records is a whole number from 1 to 1000000, got 0/);
   assert.equal(drill('--nonsense').status, 2);
 });
 

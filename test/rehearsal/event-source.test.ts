@@ -64,8 +64,8 @@ test('what is not played is said, what Lambda would not take is refused', (t) =>
     settings.map((line) => line.split(' ').at(-1)),
     ['ParallelizationFactor', 'DestinationConfig'],
   );
-  const queue = read(t, { EventSourceArn: 'arn:aws:sqs:us-east-2:000000000000:queue' });
-  assert.match(String(queue.notRehearsed[0]), /an event source mapping of arn:aws:sqs/);
+  const queue = read(t, { EventSourceArn: 'arn:aws:kinesis:us-east-2:000000000000:queue' });
+  assert.match(String(queue.notRehearsed[0]), /an event source mapping of arn:aws:kinesis/);
   const refused = (properties: object, message: RegExp) =>
     assert.throws(
       () => read(t, properties),

@@ -206,3 +206,31 @@ test('a region that does not come back stays dead, without its copy of the data'
   assert.equal(runner.state.condition, 'dead');
   assert.equal(replicas.at(-1), false);
 });
+
+test('a schedule is run by the region that runs, and its end, its error or the end of the region is heard', async (t) => {
+  const { children, runner } = await regionOf(t);
+  const asked = () =>
+    children.told.flatMap((it) => (typeof it === 'object' && it.type === 'run' ? [it] : []));
+  const good = runner.runSchedule('verification', 7);
+  assert.deepEqual(asked(), [{ type: 'run', id: 0, schedule: 'verification', atMs: 7 }]);
+  const bad = runner.runSchedule('nonsense', 7);
+  children.say({ type: 'ran', id: 1, outcome: { error: 'a schedule is one of …', refused: true } });
+  children.say({ type: 'ran', id: 0, outcome: { answer: null } });
+  await good;
+  await assert.rejects(bad, { name: 'RangeError', message: 'a schedule is one of …' });
+  const failing = runner.runSchedule('sweeper', 7);
+  children.say({ type: 'ran', id: 2, outcome: { error: 'sweeper failed: …', refused: false } });
+  await assert.rejects(failing, { name: 'Error', message: 'sweeper failed: …' });
+
+  const cutShort = runner.runSchedule('verification', 7);
+  const isCutShort = assert.rejects(cutShort, { message: `region ${PRIMARY} has ended` });
+  await runner.fault('kill');
+  await isCutShort;
+  await assert.rejects(runner.runSchedule('verification', 7), FaultRefused);
+  await runner.fault('revive');
+  const again = runner.runSchedule('verification', 8);
+  children.say({ type: 'ran', id: 0, outcome: { answer: null } });
+  await again;
+  await runner.fault('freeze');
+  await assert.rejects(runner.runSchedule('verification', 9), /is frozen: its schedules call nothing/);
+});

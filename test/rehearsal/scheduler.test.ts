@@ -119,6 +119,32 @@ test('a schedule is read with its policy; what is not played is listed', (t) => 
   );
 });
 
+test('a schedule called out of turn calls what it would have, by its short name too', (t) => {
+  const { schedules } = read(t, {
+    One: schedule(
+      { Name: 'eden-field-test-backup-daily', ScheduleExpression: 'cron(20 0 * * ? *)' },
+      { Input: '{"tier":"daily","at":"<aws.scheduler.scheduled-time>"}' },
+    ),
+    Other: schedule({ ScheduleExpression: 'cron(20 0 * * ? *)' }),
+  });
+  const options = { schedules, account: '000000000000', region: 'us-east-2', onLog: () => undefined };
+  const scheduler = new Scheduler({ ...options, invokeAsync: () => assert.fail('nothing is due') });
+  t.after(() => scheduler.close());
+  const due = at('2026-11-25T00:20:00');
+  const called = {
+    functionArn: FUNCTION,
+    invoker: { roleArn: 'arn:aws:iam::000000000000:role/caller' },
+    payload: '{"tier":"daily","at":"2026-11-25T00:20:00Z"}',
+  };
+  assert.deepEqual(scheduler.requestOf('backup-daily', due), called);
+  assert.deepEqual(scheduler.requestOf('eden-field-test-backup-daily', due), called);
+  assert.equal(JSON.parse(scheduler.requestOf('minutely', due).payload).time, '2026-11-25T00:20:00Z');
+  assert.throws(() => scheduler.requestOf('daily', due), {
+    name: 'RangeError',
+    message: 'a schedule is one of backup-daily, minutely, got "daily"',
+  });
+});
+
 interface Watched {
   readonly sent: InvokeRequest[];
   readonly lines: string[];

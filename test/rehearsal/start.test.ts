@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { access, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -123,7 +122,9 @@ const conditionOf = (state: RehearsalState, region: string) =>
   state.regions.find((it) => it.region === region)?.condition;
 
 test('comes up, serves, is broken and revived, tells of it, and leaves nothing behind', async (t) => {
-  const started = await start();
+  // Three days ahead, all along: tokens, signatures, health checks, schedules and leases must agree on the time.
+  const aheadMs = 3 * 86_400_000;
+  const started = await start('--clock', new Date(Date.now() + aheadMs).toISOString());
   const { ready, process: supervisor, stateFile } = started;
   const [primary, standby, quorum] = ready.regions;
   assert.ok(primary?.endpoint && standby?.endpoint && quorum);
@@ -143,8 +144,11 @@ test('comes up, serves, is broken and revived, tells of it, and leaves nothing b
   });
 
   await t.test("the state file has what operators' commands need", async () => {
-    const { pid, stage, table, regions, ...rest } = JSON.parse(await readFile(stateFile, 'utf8'));
+    const { pid, stage, clockAheadMs, table, regions, ...rest } = JSON.parse(
+      await readFile(stateFile, 'utf8'),
+    );
     assert.deepEqual([pid, stage], [supervisor.pid, 'dev']);
+    assert.ok(clockAheadMs > aheadMs - 60_000 && clockAheadMs <= aheadMs, `${clockAheadMs} ms ahead`);
     assert.match(table, /^eden-field-dev/);
     const { console: url, failoverName, resolver, aws } = ready;
     assert.deepEqual(rest, { console: url, failoverName, resolver, aws });
@@ -253,6 +257,45 @@ test('comes up, serves, is broken and revived, tells of it, and leaves nothing b
     assert.equal(conditionOf(await stateOf(ready), primary.region), 'running');
   });
 
+  await t.test('what is stored is broken and mended, and schedules are called out of turn', async () => {
+    const post = async (path: string, body: object) => {
+      const response = await fetch(`${ready.console}${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      });
+      return { status: response.status, said: (await response.json()) as Record<string, unknown> };
+    };
+    const ofBucket = { fault: 'bucket', region: quorum.region };
+    assert.equal((await post('/api/faults', { ...ofBucket, available: false })).status, 200);
+    const { buckets, clockAheadMs } = await stateOf(ready);
+    assert.deepEqual(
+      buckets.map(({ available }) => available),
+      [true, true, false],
+    );
+    assert.ok(clockAheadMs > 0);
+    const verification = { region: quorum.region, schedule: 'verification' };
+    const failed = await post('/api/schedules', verification);
+    assert.equal(failed.status, 502);
+    assert.match(String(failed.said['detail']), /verification failed: .*bucket/);
+    assert.equal((await post('/api/faults', { ...ofBucket, available: true })).status, 200);
+    assert.deepEqual(await post('/api/schedules', verification), { status: 200, said: { ok: true } });
+
+    const record = 'demo/notes/n1';
+    const { said } = await post('/api/faults', { fault: 'damage', record });
+    assert.deepEqual(said['records'], [record]);
+    const read = `${primary.endpoint}/v1/records/notes/n1`;
+    const damaged = await fetch(read, { headers: { authorization } });
+    assert.equal(damaged.status, 500, await damaged.text());
+    const rot = await post('/api/faults', { fault: 'rot', region: primary.region, key: 'nothing' });
+    assert.equal(rot.status, 400);
+    const { timeline } = await stateOf(ready);
+    assert.deepEqual(
+      timeline.flatMap((event) => (event.type === 'storage' ? [event.what] : [])),
+      ['bucket', 'bucket', 'damage'],
+    );
+  });
+
   await t.test('a region whose process ends by itself is shown dead and stays so', async () => {
     const { stdout } = await promisify(execFile)('pgrep', [
       '-P',
@@ -337,42 +380,4 @@ test('Ctrl-C while it starts ends what has been started', async () => {
   assert.equal(code, 0, said);
   await assertGone(children);
   assert.doesNotMatch(said, /Error/);
-});
-
-test('ports that are all taken are named', async () => {
-  const { nearPort, listen } = await import('../../rehearsal/supervisor/ports.ts');
-  const server = createServer();
-  const port = await listen(server, 0);
-  const busy = Object.assign(new Error('taken'), { code: 'EADDRINUSE' });
-  const tried: number[] = [];
-  const refuse = (at: number) => {
-    tried.push(at);
-    return Promise.reject(busy);
-  };
-  await assert.rejects(
-    nearPort(4_600, refuse),
-    /ports 4600 to 4619 are all taken: choose others with --port/,
-  );
-  assert.equal(tried.length, 20);
-  assert.notEqual(await nearPort(port, async (at) => (at === port ? Promise.reject(busy) : at)), port);
-  server.close();
-});
-
-test('what it does not understand is answered with how it is used', async () => {
-  for (const [args, message] of [
-    [['--colour', 'red'], /--colour/],
-    [['--port', 'high'], /--port is 0 or from 1024 to 65000, got "high"/],
-    [['--port', '80'], /got "80"/],
-    [['--stage', 'moon'], /one of dev, prod, gov, got "moon"/],
-  ] as const)
-    await assert.rejects(
-      promisify(execFile)(process.execPath, [join(ROOT, 'rehearsal/start.ts'), ...args]),
-      (error: { code: number; stderr: string; stdout: string }) => {
-        assert.equal(error.code, 1);
-        assert.equal(error.stdout, '');
-        assert.match(error.stderr, message);
-        assert.match(error.stderr, /npm start -- \[--port/);
-        return true;
-      },
-    );
 });

@@ -99,6 +99,7 @@ const OPERATIONS = [
   'BatchWriteItem',
   'CreateTable',
   'DeleteItem',
+  'DeleteTable',
   'DescribeTable',
   'DescribeTimeToLive',
   'GetItem',

@@ -1,4 +1,4 @@
-// DynamoDB's operations over the replicated tables: which table, which permission, consistent or not, one write or
+// DynamoDB's operations over the replicated tables, and over those that callers make for themselves: which table, which permission, consistent or not, one write or
 // many. Form and expressions are checked first, then the caller's permission, then the table is asked.
 
 import { STREAM_LABEL } from '../../assembly/resource-types.ts';
@@ -7,11 +7,11 @@ import { commonError, ServiceError, validationError } from '../service-error.ts'
 import { type AttributeValue, type EngineOperation, type Item, type Json, parseRequest } from './dynalite.ts';
 import type { TableExports } from './exports.ts';
 import type { TableHistory } from './history.ts';
+import { notFound, type PlayedTable, type RegionalTables, readTableRequest } from './regional-tables.ts';
 import type { ReplicatedTable, WriteOperation } from './replicated-table.ts';
 import type { TableStream } from './streams.ts';
 import { streamArn } from './streams-api.ts';
 
-const NAMESPACE = 'com.amazonaws.dynamodb.v20120810';
 /** https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html */
 const REFUSED_BY_STRONG_CONSISTENCY = new Set(['TransactWriteItems', 'TransactGetItems', 'UpdateTimeToLive']);
 
@@ -47,12 +47,24 @@ const KEY_ACTIONS_TO_WRITE = [
   'kms:ReEncryptFrom',
   'kms:ReEncryptTo',
 ];
+/** To encrypt a table with it, whoever makes the table must be allowed to let DynamoDB go on using it. */
+const KEY_ACTIONS_TO_CREATE = ['kms:DescribeKey', 'kms:CreateGrant', ...KEY_ACTIONS_TO_WRITE];
 const WRITES = new Set(['PutItem', 'UpdateItem', 'DeleteItem', 'BatchWriteItem']);
+/** They use no data, and so no key. */
+const KEYLESS = /^(Describe|DeleteTable$)/;
+
+export interface DynamoDbParts {
+  /** @default exports and continuous backups are not played */
+  readonly exports?: TableExports;
+  /** Where callers may make tables. @default they may not */
+  readonly made?: RegionalTables;
+}
 
 export class DynamoDb {
   readonly #tables: ReadonlyMap<string, EncryptedTable>;
   readonly #account: string;
   readonly #exports: TableExports | undefined;
+  readonly #made: RegionalTables | undefined;
   readonly #handlers: Readonly<Record<string, Handler>> = {
     GetItem: (call) => this.#read('GetItem', call),
     Query: (call) => this.#read('Query', call),
@@ -67,11 +79,11 @@ export class DynamoDb {
     ListTables: (call) => this.#listTables(call),
   };
 
-  /** @param exports absent: exports and continuous backups are not played */
-  constructor(tables: readonly EncryptedTable[], account: string, exports?: TableExports) {
+  constructor(tables: readonly EncryptedTable[], account: string, { exports, made }: DynamoDbParts = {}) {
     this.#tables = new Map(tables.map((each) => [each.table.schema.TableName, each]));
     this.#account = account;
     this.#exports = exports;
+    this.#made = made;
   }
 
   /** @throws {ServiceError} whatever DynamoDB answers */
@@ -79,7 +91,8 @@ export class DynamoDb {
     const { operation } = call;
     if (REFUSED_BY_STRONG_CONSISTENCY.has(operation))
       throw validationError(`${operation} is not supported on a table with multi-Region strong consistency`);
-    const handler = this.#handlers[operation] ?? this.#exportHandler(operation);
+    const handler =
+      this.#handlers[operation] ?? this.#exportHandler(operation) ?? this.#tableHandler(operation);
     if (handler) return handler(call);
     throw commonError(
       400,
@@ -100,6 +113,45 @@ export class DynamoDb {
     return handlers[operation];
   }
 
+  #tableHandler(operation: string): Handler | undefined {
+    const made = this.#made;
+    if (!made) return undefined;
+    const handlers: Readonly<Record<string, Handler>> = {
+      CreateTable: (call) => this.#create(made, call),
+      DeleteTable: (call) => this.#delete(made, call),
+    };
+    return handlers[operation];
+  }
+
+  async #create(made: RegionalTables, call: DynamoDbCall): Promise<Json> {
+    const { region, authorize } = call;
+    const request = readTableRequest(call.input);
+    const { name, keyArn, tags } = request;
+    this.#authorize(call, name);
+    if (tags.length > 0)
+      authorize({ action: 'dynamodb:TagResource', resource: this.#arn(region, name), context: {} });
+    const context = {
+      'kms:ViaService': `dynamodb.${region}.amazonaws.com`,
+      'kms:GrantIsForAWSResource': 'true',
+    };
+    if (keyArn !== undefined)
+      for (const action of KEY_ACTIONS_TO_CREATE) authorize({ action, resource: keyArn, context });
+    if (this.#tables.has(name))
+      throw validationError(`${name} is a table of the deployment: it is made and deleted by its stack only`);
+    return made.create(region, request);
+  }
+
+  /** Tables of the deployment are protected, as their stacks make them in production. */
+  async #delete(made: RegionalTables, call: DynamoDbCall): Promise<Json> {
+    const { name } = this.#parse('DeleteTable', call);
+    this.#authorize(call, name);
+    if (this.#tables.has(name))
+      throw validationError(
+        `Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.`,
+      );
+    return made.delete(call.region, name);
+  }
+
   async #read(operation: 'GetItem' | 'Query' | 'Scan', call: DynamoDbCall): Promise<Json> {
     // dynalite drops this from a Scan.
     const consistent = call.input['ConsistentRead'] === true;
@@ -108,7 +160,7 @@ export class DynamoDb {
     this.#authorize(call, name, index === undefined ? '' : `/index/${String(index)}`, leadingKeysOf(parsed));
     if (consistent && index !== undefined)
       throw validationError('Consistent reads are not supported on global secondary indexes');
-    return this.#table(name).read(call.region, operation, parsed, consistent);
+    return this.#table(call.region, name).read(call.region, operation, parsed, consistent);
   }
 
   async #write(operation: WriteOperation, call: DynamoDbCall): Promise<Json> {
@@ -120,7 +172,7 @@ export class DynamoDb {
       );
     const { name, parsed } = this.#parse(operation, call);
     this.#authorize(call, name, '', leadingKeysOf(parsed));
-    return this.#table(name).write(call.region, operation, parsed, onFailure === 'ALL_OLD');
+    return this.#table(call.region, name).write(call.region, operation, parsed, onFailure === 'ALL_OLD');
   }
 
   async #batchGet(call: DynamoDbCall): Promise<Json> {
@@ -131,7 +183,7 @@ export class DynamoDb {
       Object.entries(requests).map(([name, request]) => {
         this.#authorize(call, name, '', request.Keys);
         const parsed = { ...rest, RequestItems: { [name]: request } };
-        return this.#table(name).read(
+        return this.#table(call.region, name).read(
           call.region,
           'BatchGetItem',
           parsed,
@@ -154,7 +206,7 @@ export class DynamoDb {
     const writes = Object.entries(requests).flatMap(([name, list]) => {
       const items = list.map(({ PutRequest, DeleteRequest }) => PutRequest?.Item ?? DeleteRequest?.Key ?? {});
       this.#authorize(call, name, '', items);
-      const table = this.#table(name);
+      const table = this.#table(call.region, name);
       const keys = items.map((item) => JSON.stringify(table.keyOf(item)));
       if (new Set(keys).size !== keys.length)
         throw validationError('Provided list of item keys contains duplicates');
@@ -162,7 +214,7 @@ export class DynamoDb {
     });
     const outcomes = await Promise.allSettled(
       writes.map(({ name, operation, parsed }) =>
-        this.#table(name).write(call.region, operation, parsed, false),
+        this.#table(call.region, name).write(call.region, operation, parsed, false),
       ),
     );
     const unprocessed: Record<string, WriteRequest[]> = {};
@@ -182,7 +234,8 @@ export class DynamoDb {
   async #describe(call: DynamoDbCall): Promise<Json> {
     const { name } = this.#parse('DescribeTable', call);
     this.#authorize(call, name);
-    const table = this.#table(name);
+    if (this.#made?.has(call.region, name)) return this.#made.describe(call.region, name);
+    const table = this.#table(call.region, name);
     const description = (await table.describe(call.region))['Table'];
     const stream = this.#tables.get(name)?.stream;
     return {
@@ -200,7 +253,7 @@ export class DynamoDb {
   async #describeTimeToLive(call: DynamoDbCall): Promise<Json> {
     const { name } = this.#parse('DescribeTimeToLive', call);
     this.#authorize(call, name);
-    this.#table(name);
+    this.#table(call.region, name);
     return { TimeToLiveDescription: { TimeToLiveStatus: 'DISABLED' } };
   }
 
@@ -213,9 +266,10 @@ export class DynamoDb {
       Limit?: number;
     };
     call.authorize({ action: 'dynamodb:ListTables', resource: '*', context: {} });
-    const names = [...this.#tables.values()]
+    const deployed = [...this.#tables.values()]
       .filter(({ table }) => table.regions.includes(call.region))
-      .map(({ table }) => table.schema.TableName)
+      .map(({ table }) => table.schema.TableName);
+    const names = [...deployed, ...(this.#made?.names(call.region) ?? [])]
       .filter((name) => name > after)
       .sort();
     const page = names.slice(0, limit);
@@ -230,15 +284,16 @@ export class DynamoDb {
   #authorize(call: DynamoDbCall, name: string, suffix = '', keys: readonly Item[] = []): void {
     const { operation, region, authorize } = call;
     const found = this.#tables.get(name);
-    const hashKey = found?.table.schema.KeySchema[0]?.AttributeName ?? '';
+    const table = found?.table ?? this.#made?.active(region, name);
+    const hashKey = table?.schema.KeySchema[0]?.AttributeName ?? '';
     const leading = keys.map((key) => textOf(key[hashKey])).filter((text) => text !== undefined);
     authorize({
       action: `dynamodb:${operation}`,
-      resource: `arn:aws:dynamodb:${region}:${this.#account}:table/${name}${suffix}`,
+      resource: `${this.#arn(region, name)}${suffix}`,
       context: leading.length > 0 ? { 'dynamodb:LeadingKeys': leading } : {},
     });
-    const keyArn = found?.keyArns.get(region);
-    if (keyArn === undefined || operation.startsWith('Describe')) return;
+    const keyArn = found ? found.keyArns.get(region) : this.#made?.keyArn(region, name);
+    if (keyArn === undefined || KEYLESS.test(operation)) return;
     for (const action of WRITES.has(operation) ? KEY_ACTIONS_TO_WRITE : KEY_ACTIONS_TO_READ)
       authorize({
         action,
@@ -247,13 +302,14 @@ export class DynamoDb {
       });
   }
 
-  #table(name: string): ReplicatedTable {
-    const found = this.#tables.get(name);
-    if (found) return found.table;
-    throw new ServiceError(400, {
-      __type: `${NAMESPACE}#ResourceNotFoundException`,
-      message: 'Requested resource not found',
-    });
+  #arn(region: string, name: string): string {
+    return `arn:aws:dynamodb:${region}:${this.#account}:table/${name}`;
+  }
+
+  #table(region: string, name: string): PlayedTable {
+    const found = this.#tables.get(name)?.table ?? this.#made?.active(region, name);
+    if (found) return found;
+    throw notFound();
   }
 }
 

@@ -25,7 +25,7 @@ export interface ReplicatedTableOptions {
   readonly random?: () => number;
 }
 
-type ReadOperation = 'GetItem' | 'BatchGetItem' | 'Query' | 'Scan';
+export type ReadOperation = 'GetItem' | 'BatchGetItem' | 'Query' | 'Scan';
 export type WriteOperation = 'PutItem' | 'UpdateItem' | 'DeleteItem';
 
 /** What happened to a table behind everybody's back: one region's copy of an item replaced, or everything lost. */
@@ -62,8 +62,8 @@ export class ReplicatedTable {
   readonly #subscribers = new Set<(entry: LogEntry) => void>();
   readonly #damageListeners = new Set<(damage: Damage) => void>();
   readonly #committing = new Set<Promise<Json>>();
-  /** While everything is being lost: writes wait for that. */
-  #wiping: Promise<void> | undefined;
+  /** While something is done behind everybody's back: writes wait for that. */
+  #disturbing: Promise<void> | undefined;
   readonly #stopListening: () => void;
   /** Entries that some replica has still to apply; the first has sequence `#trimmed` + 1. */
   #log: LogEntry[] = [];
@@ -140,24 +140,30 @@ export class ReplicatedTable {
    * Loses every item in every region behind everybody's back: no stream tells of it. A region that is down or cut off
    * loses its own when it is back.
    */
-  async wipe(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#wiping = promise;
-    await Promise.allSettled(this.#committing);
-    await this.#head.clearItems();
-    await this.#head.clearIndexes();
-    this.#log.push({
-      key: {},
-      region: this.regions[0] as string,
-      heldBy: this.regions,
-      sequence: this.committed + 1,
-      at: Date.now(),
-      wiped: true,
+  wipe(): Promise<void> {
+    return this.#disturb(async () => {
+      await this.#head.clearItems();
+      await this.#head.clearIndexes();
+      this.#log.push({ ...this.#unheard(), key: {}, wiped: true });
+      for (const listener of this.#damageListeners) listener({ kind: 'wiped' });
     });
-    for (const listener of this.#damageListeners) listener({ kind: 'wiped' });
-    this.#wiping = undefined;
-    resolve();
-    this.#wakeAll();
+  }
+
+  /**
+   * Changes items in every region behind everybody's back, as silent corruption of what is stored would: no stream and
+   * no history tells of it, and indexes carry what there is now. A region that is down or cut off has its own changed
+   * when it is back. All or nothing: where `change` throws, nothing is changed.
+   */
+  corrupt(keys: readonly Item[], change: (item: Item | undefined, key: Item) => Item): Promise<void> {
+    return this.#disturb(async () => {
+      const found = await Promise.all(keys.map((key) => this.#head.item(key)));
+      const changes = keys.map((key, at) => ({ key, before: found[at], after: change(found[at], key) }));
+      for (const each of changes) {
+        await this.#head.applyItem(each);
+        await this.#head.applyIndexes(each);
+        this.#log.push({ ...this.#unheard(), ...each });
+      }
+    });
   }
 
   /** Everything that happens to the table behind everybody's back from now on. */
@@ -311,8 +317,29 @@ export class ReplicatedTable {
     });
   }
 
+  /** Does something between writes: those under way are done, others wait. */
+  async #disturb(act: () => Promise<void>): Promise<void> {
+    while (this.#disturbing) await this.#disturbing;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#disturbing = promise;
+    try {
+      await Promise.allSettled(this.#committing);
+      await act();
+    } finally {
+      this.#disturbing = undefined;
+      resolve();
+      this.#wakeAll();
+    }
+  }
+
+  /** Of the next entry in the log that no subscriber hears of: everybody has it at once. */
+  #unheard(): Pick<LogEntry, 'region' | 'heldBy' | 'sequence' | 'at'> {
+    const [region = ''] = this.regions;
+    return { region, heldBy: this.regions, sequence: this.committed + 1, at: Date.now() };
+  }
+
   async #commit(...write: CommitArguments): Promise<Json> {
-    while (this.#wiping) await this.#wiping;
+    while (this.#disturbing) await this.#disturbing;
     const committing = this.#commitNow(...write);
     this.#committing.add(committing);
     try {

@@ -88,6 +88,22 @@ export class S3 {
     return new S3(buckets, await Contents.open(), options);
   }
 
+  /**
+   * What a bucket holds, as S3 has it at rest: current versions, in the order of their keys.
+   * @throws RangeError there is no such bucket
+   */
+  contentsOf(
+    bucket: string,
+  ): readonly { readonly key: string; readonly bytes: number; readonly modifiedAt: number }[] {
+    const { objects } = this.#place(bucket).objects.list({
+      prefix: '',
+      delimiter: undefined,
+      after: '',
+      max: Number.POSITIVE_INFINITY,
+    });
+    return objects.map(([key, { bytes, modifiedAt }]) => ({ key, bytes, modifiedAt }));
+  }
+
   /** The region a bucket is in; undefined for none of ours. */
   regionOf(bucket: string): string | undefined {
     return this.#places.get(bucket)?.at.region;

@@ -5,7 +5,7 @@ import type { Answer } from '../../../client/operation.ts';
 import { Requests } from '../../../client/requests.ts';
 import { HEADERS, PATHS } from '../../../protocol/messages.ts';
 import { isVersion, type Version } from '../../../protocol/versions.ts';
-import { preciseNow, RECEIVED_AT_HEADER } from '../../measuring.ts';
+import { momentOf, preciseNow, RECEIVED_AT_HEADER } from '../../measuring.ts';
 import { atPace, seededRandom } from '../pace.ts';
 import type { AttemptEntry, OperationEntry } from './history.ts';
 import type { LoadOptions } from './load-messages.ts';
@@ -115,8 +115,8 @@ export class LibraryLoad {
     return attempts.map(({ endpoint, kind, startedAt, endedAt, outcome, status }) => ({
       region: this.#regionOf.get(endpoint) ?? endpoint,
       kind,
-      startedAt: performance.timeOrigin + startedAt,
-      ...(endedAt === undefined ? {} : { endedAt: performance.timeOrigin + endedAt }),
+      startedAt: momentOf(startedAt),
+      ...(endedAt === undefined ? {} : { endedAt: momentOf(endedAt) }),
       outcome,
       ...(status === undefined ? {} : { status }),
     }));

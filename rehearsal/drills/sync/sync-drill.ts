@@ -118,6 +118,11 @@ export class SyncDrill {
     return found;
   }
 
+  /** A device's queue file; what belongs to it stands beside it, under names that begin with its own. */
+  fileOf(name: string): string {
+    return join(this.#folder, `${name}.db`);
+  }
+
   step(text: string): void {
     this.#options.onStep?.(text);
   }
@@ -148,7 +153,7 @@ export class SyncDrill {
         this.#children,
         {
           name,
-          path: join(this.#folder, `${name}.db`),
+          path: this.fileOf(name),
           endpoints,
           token: this.#token,
           plan: whole,
@@ -276,6 +281,11 @@ export class SyncDrill {
     const { pending, quarantined, held } = look;
     this.#ends.set(device.name, { name: device.name, pending, quarantined, held: new Map(held) });
     return look;
+  }
+
+  /** When the table was opened and closed, by the log as far as it was read. */
+  get generations() {
+    return this.#reader.generations;
   }
 
   /** Hashes of the audit entries that the API of a region shows of these records. */

@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CHAIN_START } from '../../../protocol/audit.ts';
-import { ATTRIBUTES, recordKeyOf, STATE } from '../../../protocol/items.ts';
+import { ATTRIBUTES, GENERATION_KEY, recordKeyOf, STATE } from '../../../protocol/items.ts';
 import type { Json } from '../../../protocol/operations.ts';
 import type { Version } from '../../../protocol/versions.ts';
 import { DrillError, type TableAccess } from '../system.ts';
@@ -18,6 +18,14 @@ interface AttributeValue {
   readonly L?: readonly AttributeValue[];
 }
 type Item = Readonly<Record<string, AttributeValue>>;
+
+/** The table was opened or closed: by its generation item (PROTOCOL 1.4). */
+export interface GenerationChange {
+  /** How many of the tenant's changes came before it. */
+  readonly after: number;
+  readonly status: string;
+  readonly restoreEpoch: number;
+}
 
 interface StreamPage {
   readonly Records: readonly {
@@ -42,6 +50,7 @@ export class TableReader {
   readonly #tableName: string;
   readonly #tenant: string;
   readonly #log: Logged[] = [];
+  readonly #generations: GenerationChange[] = [];
   #iterator: string;
   readonly #stopping = new AbortController();
   #reading: Promise<void> = Promise.resolve();
@@ -74,6 +83,11 @@ export class TableReader {
     const reader = new TableReader(calls, access.tableName, tenant, ShardIterator);
     reader.#reading = reader.#follow();
     return reader;
+  }
+
+  /** In the order of the log, as far as it was read. */
+  get generations(): readonly GenerationChange[] {
+    return this.#generations;
   }
 
   /** Reads to the end of the stream and stops; all writes to the tenant's records, in the order of the log. */
@@ -136,6 +150,8 @@ export class TableReader {
     if (page.NextShardIterator === undefined) throw new DrillError('the stream has ended');
     this.#iterator = page.NextShardIterator;
     for (const { dynamodb } of page.Records) {
+      const generation = generationIn(dynamodb);
+      if (generation) this.#generations.push({ after: this.#log.length, ...generation });
       const key = keyIn(dynamodb.Keys, this.#tenant);
       if (key === undefined) continue;
       const before = versionIn(dynamodb.OldImage);
@@ -157,6 +173,12 @@ function keyIn(item: Item, tenant: string): string | undefined {
   if (item[ATTRIBUTES.sk]?.S !== STATE) return undefined;
   const key = recordKeyOf(item[ATTRIBUTES.pk]?.S ?? '');
   return key?.tenant === tenant ? `${key.collection}/${key.id}` : undefined;
+}
+
+function generationIn({ Keys, NewImage }: { readonly Keys: Item; readonly NewImage?: Item }) {
+  const status = NewImage?.['status']?.S;
+  if (Keys[ATTRIBUTES.pk]?.S !== GENERATION_KEY.pk || status === undefined) return undefined;
+  return { status, restoreEpoch: Number(NewImage?.['restoreEpoch']?.N ?? 0) };
 }
 
 function versionIn(item: Item | undefined): Version | undefined {
