@@ -45,5 +45,6 @@ export const bothRegionsBad: Scenario = {
   title: 'Primary and standby answer health checks, and their work fails',
   about:
     'The observers agree that the primary fails, and that the standby is not ready. They must not move: the primary stays active, and the observer of every region pages, until both are well again.',
+  variants: BOTH_REGIONS_BAD.variants.map(({ name }) => name),
   run: (fresh, options) => runFailover(BOTH_REGIONS_BAD, fresh, options),
 };

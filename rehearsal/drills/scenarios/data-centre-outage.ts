@@ -75,5 +75,6 @@ export const dataCentreOutage: Scenario = {
   title: 'The whole primary region is gone, and comes back',
   about:
     'Nothing of the primary answers any more, neither clients nor other regions. Clients of the library go on; the observers move to the standby, which has to be found ready twice; a client that knows only the failover name is served again within the time of DNS. What comes back, with no memory of it and cut off at first, answers health checks: DNS has to stay where it is all the same, and the primary has to learn that it is evacuated as soon as it can, until an operator says otherwise.',
+  variants: DATA_CENTRE_OUTAGE.variants.map(({ name }) => name),
   run: (fresh, options) => runFailover(DATA_CENTRE_OUTAGE, fresh, options),
 };

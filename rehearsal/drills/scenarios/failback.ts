@@ -102,5 +102,6 @@ export const failback: Scenario = {
   title: 'The primary is evacuated, and an operator fails back to it',
   about:
     'Under load, an operator evacuates the primary, then fails back as the runbook says. So soon after a move that is refused; forced, it drains, moves and watches. No call may fail, not even of a client that knows only the failover name; the epoch rises with every change, so that what ran once elsewhere finds out before it acts. Then the same from a standby that is cut off from the other regions: clients of the library go on, and DNS follows when the operator takes its latch away, as the command says.',
+  variants: FAILBACK.variants.map(({ name }) => name),
   run: (fresh, options) => runFailover(FAILBACK, fresh, options),
 };

@@ -64,5 +64,6 @@ export const flapping: Scenario = {
   title: 'The primary goes up and down, killed or silent',
   about:
     'For five minutes the primary is dead and alive in turn. Clients must not be sent back and forth with it: there has to be one failover, after which it stays evacuated however often it comes back, DNS never leads there again, and nothing acknowledged is lost.',
+  variants: FLAPPING.variants.map(({ name }) => name),
   run: (fresh, options) => runFailover(FLAPPING, fresh, options),
 };

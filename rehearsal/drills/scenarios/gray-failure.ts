@@ -68,5 +68,6 @@ export const grayFailure: Scenario = {
   title: 'The primary answers health checks, and its work fails',
   about:
     'Every request but /health fails in the primary, then every one but /health and /ready. Clients of the library notice by its answers and go on with the standby. DNS checks, which ask /health, never would: clients that know only the failover name are moved because the observers, who ask every function that works, vote to leave.',
+  variants: GRAY_FAILURE.variants.map(({ name }) => name),
   run: (fresh, options) => runFailover(GRAY_FAILURE, fresh, options),
 };

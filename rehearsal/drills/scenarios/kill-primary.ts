@@ -44,5 +44,6 @@ export const killPrimary: Scenario = {
   title: 'The primary region is killed, then frozen',
   about:
     'A killed process closes its connections, a frozen one answers nothing and closes nothing. Clients of the library are to reach the standby within 100 ms, with nothing failed and nothing acknowledged lost; a client that knows only the failover name waits for DNS.',
+  variants: KILL_PRIMARY.variants.map(({ name }) => name),
   run: (fresh, options) => runFailover(KILL_PRIMARY, fresh, options),
 };

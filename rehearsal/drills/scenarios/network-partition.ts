@@ -58,5 +58,6 @@ export const networkPartition: Scenario = {
   title: 'The primary is cut off from the other regions, and reachable for clients',
   about:
     'The primary reaches no other region, so it may take nothing, and nobody outside can tell from its /health. Clients of the library go on with the standby; the observers outside see three failed probes in a row and move; a client that knows only the failover name follows the alarm.',
+  variants: NETWORK_PARTITION.variants.map(({ name }) => name),
   run: (fresh, options) => runFailover(NETWORK_PARTITION, fresh, options),
 };
