@@ -155,14 +155,22 @@ for (const [what, over, expected] of [
     assert.deepEqual(verdictsOf(heldLines(seen({ ...FLAPS, ...over }), HELD)), expected);
   });
 
-test('what comes back without memory says 200, and DNS must not follow that', () => {
-  const cutOff = { revivals: [FAULT + 30_000, FAULT + 60_000] };
+test('what comes back without memory says 200, and DNS must not follow that once the alarm has to hold', () => {
+  const over = { changes: [change(5_000)], revivals: [FAULT + 20_000, FAULT + 60_000] };
+  const need = { heldAfterMs: 25_000, looksMin: 3 };
   const well = [31_000, 40_000, 59_000].map((afterMs) => look(afterMs, { leadsTo: 'west' }));
-  const verdicts = (...looks: readonly Look[]) => verdictsOf(memorylessLines(seen({ ...cutOff, looks }), 3));
+  const verdicts = (...looks: readonly Look[]) => verdictsOf(memorylessLines(seen({ ...over, looks }), need));
   assert.deepEqual(verdicts(...well), [true, true]);
   assert.deepEqual(verdicts(...well, look(58_000, { leadsTo: 'east' })), [true, false]);
+  assert.deepEqual(verdicts(...well, look(29_000, { leadsTo: 'east' })), [true, true], 'the alarm had time');
   assert.deepEqual(verdicts(...well.slice(1), look(50_000, AWAY)), [false, true], 'it knew too early');
   assert.deepEqual(verdicts(look(61_000), look(29_000)), [false, false], 'nobody looked');
+  const early = memorylessLines(seen({ ...over, looks: [look(29_000, { leadsTo: 'east' })] }), need)[0];
+  assert.equal(early?.text, '1 of 1');
+  assert.deepEqual(verdictsOf(memorylessLines(seen({ ...over, changes: [], looks: well }), need)), [
+    false,
+    false,
+  ]);
 });
 
 const LIFT = `disable its check now: curl -X PUT -d '{"disabled":true}' http://x`;

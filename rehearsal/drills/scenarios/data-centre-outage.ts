@@ -6,6 +6,7 @@ import { runFailover } from '../failover/run.ts';
 import type { FailoverPlan } from '../failover/scenario.ts';
 import {
   activeLine,
+  HELD_AFTER_MS,
   latchLines,
   memorylessLines,
   movedLine,
@@ -41,9 +42,10 @@ export const DATA_CENTRE_OUTAGE: FailoverPlan = {
         await acts.untilActive('standby', MOVED_WITHIN_MS);
         await acts.untilVerified('standby', VERIFIED_WITHIN_MS);
         await acts.untilDnsServedBy('standby', acts.dnsWithinMs);
-        // With no memory of its evacuation, and nobody to learn of it from: as long as DNS would need to lead back.
+        // With no memory of its evacuation, and nobody to learn of it from, until the alarm has to hold; and then as long
+        // as DNS would need to lead back.
         await acts.revive('primary', 'partition');
-        await acts.pause(dnsFailoverMs(acts.config));
+        await acts.pause(HELD_AFTER_MS + dnsFailoverMs(acts.config));
         await acts.revive('primary');
         await acts.pause(LATCHED_FOR_MS);
       },
@@ -61,12 +63,12 @@ export const DATA_CENTRE_OUTAGE: FailoverPlan = {
     movedLine(seen, PROMISE_MS),
     verifiedLine(seen, PROMISE_MS),
     movesLine(seen, '=', 1),
-    ...memorylessLines(seen, LOOKS_MIN),
+    ...memorylessLines(seen, { heldAfterMs: HELD_AFTER_MS, looksMin: LOOKS_MIN }),
     ...latchLines(seen, LEARNS_WITHIN_MS),
     activeLine(seen, seen.other),
   ],
   notes: [
-    `The primary is revived cut off from the other regions first, as long as DNS would need to lead back: it cannot read the routing state and has none in memory, so its /health answers 200 and the alarm that the standby's observer feeds is all that holds DNS. Then it reaches the others again, and has to learn.`,
+    `The primary is revived cut off from the other regions first: it cannot read the routing state and has none in memory, so its /health answers 200 and the alarm that the standby's observer feeds is all that holds DNS. That alarm takes up to ${HELD_AFTER_MS / 1_000} s from the move on; what comes back sooner, as here, may have DNS lead to it for that long, and whoever follows is refused, as a region that reaches no other serves nothing. Then it reaches the others again, and has to learn.`,
   ],
 };
 

@@ -2,7 +2,7 @@
 import { preciseNow } from '../../measuring.ts';
 import { runFailover } from '../failover/run.ts';
 import type { Acts, FailoverPlan } from '../failover/scenario.ts';
-import { activeLine, heldLines, movedLineUnjudged, movesLine } from '../failover/verdicts.ts';
+import { activeLine, HELD_AFTER_MS, heldLines, movedLineUnjudged, movesLine } from '../failover/verdicts.ts';
 import type { Scenario } from '../scenario.ts';
 import { STEADY_LOAD } from './steady-load.ts';
 
@@ -11,8 +11,6 @@ const KILLED_MS = 20_000;
 /** Silence has to outlast three failed probes, or nobody can tell it from a slow moment: then nobody moves. */
 const OUT_MS = 60_000;
 const ALIVE_MS = 20_000;
-/** A look of the standby's observer, the minute of the alarm that it feeds, and Route 53's own time. */
-const HELD_AFTER_MS = 100_000;
 /** Of a process that starts, whose answer to the first question may be as old as the cached copy may get. */
 const LEARNS_WITHIN_MS = 10_000;
 
