@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import type { RoutingChange } from '../../protocol/routing.ts';
 import type { OperationEntry } from '../../rehearsal/drills/failover/history.ts';
 import type { FailoverPlan } from '../../rehearsal/drills/failover/scenario.ts';
-import type { Ordered } from '../../rehearsal/drills/failover/seen.ts';
+import type { Look, Seen } from '../../rehearsal/drills/failover/seen.ts';
 import {
   activeLine,
   drainsLine,
