@@ -31,7 +31,7 @@ export function statusInWords(status: Status): string {
 }
 
 function dnsWords({ active, notAsked, seen }: Status): string {
-  if (notAsked['dns'] !== undefined) return `DNS: not asked: ${notAsked['dns']}`;
+  if (notAsked['dns'] !== undefined) return `DNS: not known: ${notAsked['dns']}`;
   if (!active) {
     const none = 'there is no failover name, or it has no answer';
     return seen ? `DNS: ${none}` : `nobody is active by DNS: ${none}`;
@@ -114,12 +114,12 @@ function healthCheckWords(
   resolver: string | undefined,
   notAsked: string | undefined,
 ): string[] {
-  if (notAsked !== undefined) return [`health checks: not asked: ${notAsked}`];
-  const lines = [`health checks, by ${resolver}`];
+  if (notAsked !== undefined) return [`health checks: not known: ${notAsked}`];
+  const lines = [`health checks, by ${resolver ?? 'Route 53, as asked just now'}`];
   for (const { name, healthy, why, since: from } of checks)
     lines.push(
-      `  ${healthy ? 'healthy  ' : 'UNHEALTHY'}  ${name}`,
-      `             ${why}; since ${new Date(from).toISOString()}`,
+      `  ${healthy === undefined ? 'NOT KNOWN' : healthy ? 'healthy  ' : 'UNHEALTHY'}  ${name}`,
+      `             ${why}${from === undefined ? '' : `; since ${new Date(from).toISOString()}`}`,
     );
   if (checks.length === 0) lines.push('  none');
   return lines;

@@ -2,10 +2,18 @@
 // itself, or a stage on AWS (or on another endpoint), by its configuration.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { defineConfig, type Role, regionalName, regionOf, rolesOf } from '../../config/config.ts';
+import {
+  type Config,
+  defineConfig,
+  type Role,
+  regionalName,
+  regionOf,
+  rolesOf,
+} from '../../config/config.ts';
 import { STAGES } from '../../config/stages.ts';
-import { evacuatedAlarmName, originName, tableName } from '../../lib/names.ts';
+import { evacuatedAlarmName, healthCheckNames, originName, tableName } from '../../lib/names.ts';
 import { PATHS } from '../../protocol/messages.ts';
+import type { ExpectedChecks } from './route53.ts';
 
 export interface Where {
   /** In words, e.g. `stage prod on AWS`. */
@@ -44,6 +52,8 @@ export type DnsAddress =
       readonly origins: ReadonlyMap<string, string>;
       /** The alarm whose health check keeps an evacuated primary out of DNS. */
       readonly evacuatedAlarm: string;
+      /** Whom to ask Route 53 for. */
+      readonly checks: ExpectedChecks;
     }
   | { readonly kind: 'none'; readonly why: string };
 
@@ -123,11 +133,26 @@ function stageAt({
           ttlS: dns.ttlMs / 1_000,
           origins: new Map(serving.map((region) => [originName(named.name, region), region])),
           evacuatedAlarm: evacuatedAlarmName(stage),
+          checks: checksOf(config, named.name),
         }
       : {
           kind: 'none',
           why: domain ? `${domain.name} leads to AWS, not to ${endpoint}` : `stage ${stage} has no domain`,
         },
+  };
+}
+
+/** As `FailoverDns` makes them. */
+function checksOf({ stage, regions }: Config, domainName: string): ExpectedChecks {
+  const names = healthCheckNames(stage);
+  const endpoint = (role: 'primary' | 'standby') => ({
+    name: names[role],
+    host: regionalName(domainName, regions[role]),
+  });
+  return {
+    endpoints: [endpoint('primary'), endpoint('standby')],
+    alarm: { name: names.notEvacuated, alarmName: evacuatedAlarmName(stage), region: regions.standby },
+    calculated: { name: names.primaryServes },
   };
 }
 
