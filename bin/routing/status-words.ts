@@ -1,6 +1,6 @@
 // A status for people, section by section, each with whose word it is; and for programs.
 import type { ObserverReport, RoutingChange, RoutingState, Vote } from '../../protocol/routing.ts';
-import { activeIn, beatAgeMs, reasonOfMove, whyUnsteady } from './plan.ts';
+import { activeIn, ageOfBeats, reasonOfMove, whyUnsteady } from './plan.ts';
 import type { Seen, Status } from './status-report.ts';
 import { lasting, since } from './words.ts';
 
@@ -146,8 +146,8 @@ function replicationWords({ facts }: Seen): string[] {
   return lines;
 }
 
-function beatText(beats: Parameters<typeof beatAgeMs>[0], region: string, nowMs: number): string {
-  const ageMs = beatAgeMs(beats, region, nowMs);
+function beatText(beats: Parameters<typeof ageOfBeats>[0], region: string, nowMs: number): string {
+  const ageMs = ageOfBeats(beats, region, nowMs);
   return ageMs === undefined ? 'never' : `${lasting(ageMs)} old`;
 }
 

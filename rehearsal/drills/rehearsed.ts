@@ -1,7 +1,7 @@
 // The rehearsal as the system that is drilled: one after the other, each with nothing done to it yet.
 import { rm } from 'node:fs/promises';
-import { ROUTING_KEY } from '../../protocol/items.ts';
-import { routingStateOf, type StoredItem } from '../../protocol/routing-items.ts';
+import { ROUTING_KEY, type StoredItem } from '../../protocol/items.ts';
+import { routingStateOf } from '../../protocol/routing-items.ts';
 import { assemblyOf } from '../assembly/synthesis.ts';
 import { credentialsOf, OPERATOR } from '../aws/credentials.ts';
 import { preciseNow } from '../measuring.ts';
