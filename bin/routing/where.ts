@@ -18,6 +18,8 @@ import type { ExpectedChecks } from './route53.ts';
 export interface Where {
   /** In words, e.g. `stage prod on AWS`. */
   readonly name: string;
+  /** Whose names resources have. */
+  readonly stage: string;
   /** Absent where nothing is known but a resolver. */
   readonly table?: TableAddress;
   /** Primary, standby and, where there is one, quorum; empty without a table. */
@@ -124,6 +126,7 @@ function stageAt({
     (named && serving.includes(region) ? `https://${regionalName(named.name, region)}` : undefined);
   return {
     name: `stage ${stage} on ${endpoint ?? 'AWS'}`,
+    stage,
     table: { name: table ?? tableName(stage), ...(endpoint === undefined ? {} : { endpoint }) },
     regions: roles.map(({ region, role }) => ({ region, role, ...pathsAt(baseOf(region)) })),
     dns: named
@@ -177,6 +180,21 @@ export function assertUrl(option: string, text: string): void {
     throw new RangeError(`${option} is an http or https URL, got "${text}"`);
 }
 
+/**
+ * For commands that need nothing but the table, and what lies beside it: as {@link whereFrom}, but the environment may
+ * name the endpoint, too.
+ * @throws {Error} nothing is named, and no rehearsal runs here
+ */
+export async function tableFrom(
+  values: Omit<WhereValues, 'url'>,
+): Promise<TableAddress & Pick<Where, 'stage'>> {
+  const isElsewhere = values.endpoint === undefined && process.env['AWS_ENDPOINT_URL'] !== undefined;
+  const where = await whereFrom(isElsewhere ? { ...values, stage: values.stage ?? 'dev' } : values);
+  if (!where?.table)
+    throw new Error('no rehearsal runs here: start one with npm start, or name a stage with --stage');
+  return { stage: where.stage, ...where.table };
+}
+
 /** What `npm start` leaves; an older one left only the resolver. */
 interface StateFile {
   readonly resolver?: string;
@@ -214,6 +232,7 @@ async function rehearsalAt(file: string): Promise<Where | undefined> {
   const isWhole = table !== undefined && aws !== undefined;
   return {
     name: `the rehearsal of stage ${stage} that runs here`,
+    stage,
     ...(isWhole && {
       table: {
         name: table,
