@@ -223,34 +223,32 @@ export function observersLine(
   };
 }
 
-/** Nobody but that region's observer calls for a person; `atLeast` 1: and it does. Without `clearedWithinMs` it does not
- * matter when it stops. */
+/** Nobody but that region's observer calls for a person. `must`: and it does, and stops `clearedWithinMs` after the end of
+ * the fault. */
 export function onlyPagingLines(
   { looks, faultAt, revivedAt = Number.POSITIVE_INFINITY }: Seen,
   region: string,
-  { atLeast, clearedWithinMs }: { readonly atLeast: 0 | 1; readonly clearedWithinMs?: number },
+  must?: { readonly clearedWithinMs: number },
 ): readonly Line[] {
   const after = looks.filter(({ at }) => at > faultAt);
-  const paged = [...new Set(after.flatMap(({ paging }) => paging))];
-  const others = paged.filter((it) => it !== region).length;
+  const others = new Set(after.flatMap(({ paging }) => paging).filter((it) => it !== region));
   const first = after.find(({ paging }) => paging.includes(region));
   const quiet = looks.find(({ at, paging }) => at > revivedAt && paging.length === 0);
-  const lines: Line[] = [
+  const own = {
+    label: 'its observer pages',
+    text: first ? `after ${seconds(first.at - faultAt)}` : 'never',
+  };
+  return [
     {
-      label: 'regions that page',
-      text: paged.join(', ') || 'none',
-      promise: none(after.length === 0 ? Number.NaN : others, 'others'),
+      label: 'other observers that page',
+      text: [...others].join(', ') || 'none',
+      promise: none(after.length === 0 ? Number.NaN : others.size, 'observers'),
     },
+    must ? { ...own, promise: { is: '≥', limit: 1, measured: first ? 1 : 0, unit: 'pages' } } : own,
+    ...(must
+      ? [within('page cleared after the end of it', quiet && quiet.at - revivedAt, must.clearedWithinMs)]
+      : []),
   ];
-  if (atLeast === 1)
-    lines.push({
-      label: 'of them the one in trouble',
-      text: first ? `after ${seconds(first.at - faultAt)}` : 'never',
-      promise: { is: '≥', limit: 1, measured: first ? 1 : 0, unit: 'regions' },
-    });
-  if (clearedWithinMs !== undefined)
-    lines.push(within('page cleared after the end of it', quiet && quiet.at - revivedAt, clearedWithinMs));
-  return lines;
 }
 
 /** DNS never led anywhere else from the fault on. */

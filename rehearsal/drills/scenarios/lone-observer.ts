@@ -45,7 +45,7 @@ export const LONE_OBSERVER: FailoverPlan = {
         observersLine(seen, 'voting', [seen.other]),
         observersLine(seen, 'abstaining', []),
         // Whom nobody joins may call for a person, and nobody else has a reason to.
-        ...onlyPagingLines(seen, seen.other, { atLeast: 0 }),
+        ...onlyPagingLines(seen, seen.other),
         ...stayed(seen),
       ],
     },
@@ -63,7 +63,7 @@ export const LONE_OBSERVER: FailoverPlan = {
       follow: (seen) => [
         observersLine(seen, 'voting', []),
         observersLine(seen, 'abstaining', [onlyVoter(seen)]),
-        ...onlyPagingLines(seen, onlyVoter(seen), { atLeast: 1, clearedWithinMs: CLEARED_WITHIN_MS }),
+        ...onlyPagingLines(seen, onlyVoter(seen), { clearedWithinMs: CLEARED_WITHIN_MS }),
         ...stayed(seen),
       ],
     },
@@ -79,7 +79,7 @@ export const LONE_OBSERVER: FailoverPlan = {
       },
       follow: (seen) => [
         observersLine(seen, 'voting', []),
-        ...onlyPagingLines(seen, onlyVoter(seen), { atLeast: 1, clearedWithinMs: CLEARED_WITHIN_MS }),
+        ...onlyPagingLines(seen, onlyVoter(seen), { clearedWithinMs: CLEARED_WITHIN_MS }),
         ...stayed(seen),
       ],
     },
