@@ -25,6 +25,7 @@ function withResolver(
   if (url !== undefined)
     return {
       name: `what ${url} says`,
+      stage: 'dev',
       regions: [],
       ...where,
       dns: { kind: 'resolver', url, name: name ?? known?.name },

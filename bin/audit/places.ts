@@ -4,6 +4,7 @@ import { DescribeTableCommand, DynamoDBClient, GetItemCommand } from '@aws-sdk/c
 import { GetObjectCommand, PutObjectCommand, paginateListObjectsV2, S3Client } from '@aws-sdk/client-s3';
 import { ATTRIBUTES, recordPk, STATE } from '../../protocol/items.ts';
 import type { RecordKey } from '../../protocol/names.ts';
+import type { TableAddress } from '../routing/where.ts';
 
 /** A record's trail as its item has it. */
 export interface TrailHead {
@@ -34,14 +35,27 @@ export interface PlaceOptions {
   readonly bucketIn: (account: string) => string;
   /** @default AWS's, or what AWS_ENDPOINT_URL says */
   readonly endpoint?: string | undefined;
+  /** @default the environment's, as every AWS tool finds them */
+  readonly credentials?: TableAddress['credentials'] | undefined;
 }
 
 /** A region that is gone may answer nothing at all. */
 const TIMEOUTS = { connectionTimeout: 5_000, requestTimeout: 30_000 };
 
 /** Asks the table whose account it is in, so that the bucket can be named. */
-export async function openPlace({ region, table, bucketIn, endpoint }: PlaceOptions): Promise<AuditPlace> {
-  const client = { region, requestHandler: TIMEOUTS, ...(endpoint === undefined ? {} : { endpoint }) };
+export async function openPlace({
+  region,
+  table,
+  bucketIn,
+  endpoint,
+  credentials,
+}: PlaceOptions): Promise<AuditPlace> {
+  const client = {
+    region,
+    requestHandler: TIMEOUTS,
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(credentials && { credentials }),
+  };
   const dynamodb = new DynamoDBClient(client);
   // A bucket's name is no host of an endpoint that is not AWS's.
   const forcePathStyle = endpoint !== undefined || process.env['AWS_ENDPOINT_URL'] !== undefined;

@@ -6,6 +6,7 @@ import { failback } from './scenarios/failback.ts';
 import { flapping } from './scenarios/flapping.ts';
 import { grayFailure } from './scenarios/gray-failure.ts';
 import { killPrimary } from './scenarios/kill-primary.ts';
+import { loneObserver } from './scenarios/lone-observer.ts';
 import { networkPartition } from './scenarios/network-partition.ts';
 import { offlineDays } from './scenarios/offline-days.ts';
 import { slowNetwork } from './scenarios/slow-network.ts';
@@ -15,6 +16,7 @@ export const SCENARIOS: readonly Scenario[] = [
   killPrimary,
   dataCentreOutage,
   networkPartition,
+  loneObserver,
   grayFailure,
   flapping,
   bothRegionsBad,

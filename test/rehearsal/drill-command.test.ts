@@ -10,6 +10,7 @@ const NAMES = [
   'kill-primary',
   'data-centre-outage',
   'network-partition',
+  'lone-observer',
   'gray-failure',
   'flapping',
   'both-regions-bad',

@@ -56,6 +56,8 @@ async function system(t: TestContext): Promise<DrilledSystem & { readonly store:
     observers: [],
     paging: () => [],
     disableLatch: () => assert.fail('nothing is latched'),
+    cutWay: () => assert.fail('no way is cut'),
+    reports: () => undefined,
     operator: async () => assert.fail('no operator is at hand'),
     broken: new Promise(() => undefined),
     async fault(_, fault) {

@@ -218,6 +218,70 @@ export function pagingLines(seen: Seen, { clearedWithinMs }: { clearedWithinMs: 
   ];
 }
 
+/**
+ * Which observers ever voted, or abstained, while the fault lasted: exactly the expected ones. Missed, too, where nobody
+ * could read what they report.
+ */
+export function observersLine(
+  { looks, faultAt, revivedAt, endedAt }: Seen,
+  what: 'voting' | 'abstaining',
+  expected: readonly string[],
+): Line {
+  const during = looks.filter(({ at }) => at > faultAt && at < (revivedAt ?? endedAt));
+  const read = during.flatMap(({ reported }) => reported ?? []);
+  const found = [...new Set(read.flatMap((reported) => reported[what]))].sort();
+  const others = found.filter((region) => !expected.includes(region)).length;
+  return {
+    label: `observers ${what} meanwhile`,
+    text: found.join(', ') || (read.length === 0 ? 'not known' : 'none'),
+    promise: {
+      is: '=',
+      limit: expected.length,
+      measured: read.length === 0 || others > 0 ? null : found.length,
+      unit: 'observers',
+    },
+  };
+}
+
+/** Nobody but that region's observer calls for a person. `must`: and it does, and stops `clearedWithinMs` after the end of
+ * the fault. */
+export function onlyPagingLines(
+  { looks, faultAt, revivedAt = Number.POSITIVE_INFINITY }: Seen,
+  region: string,
+  must?: { readonly clearedWithinMs: number },
+): readonly Line[] {
+  const after = looks.filter(({ at }) => at > faultAt);
+  const others = new Set(after.flatMap(({ paging }) => paging).filter((it) => it !== region));
+  const first = after.find(({ paging }) => paging.includes(region));
+  const quiet = looks.find(({ at, paging }) => at > revivedAt && paging.length === 0);
+  const own = {
+    label: 'its observer pages',
+    text: first ? `after ${seconds(first.at - faultAt)}` : 'never',
+  };
+  return [
+    {
+      label: 'other observers that page',
+      text: [...others].join(', ') || 'none',
+      promise: none(after.length === 0 ? Number.NaN : others.size, 'observers'),
+    },
+    must ? { ...own, promise: { is: '≥', limit: 1, measured: first ? 1 : 0, unit: 'pages' } } : own,
+    ...(must
+      ? [within('page cleared after the end of it', quiet && quiet.at - revivedAt, must.clearedWithinMs)]
+      : []),
+  ];
+}
+
+/** DNS never led anywhere else from the fault on. */
+export function stayedInDnsLine({ looks, faultAt, region }: Seen): Line {
+  const after = looks.filter(({ at }) => at > faultAt);
+  const away = after.filter(({ leadsTo }) => leadsTo !== undefined && leadsTo !== region).length;
+  return {
+    label: 'looks that found DNS elsewhere',
+    text: `${away} of ${after.length}`,
+    promise: none(after.length === 0 ? Number.NaN : away, 'looks'),
+  };
+}
+
 /** Who is active when the drill ends; a region that never lost it counts without any routing state.
  * @param expected @default nobody in particular: it is told and not judged */
 export function activeLine({ looks, region }: Seen, expected?: string): Line {

@@ -14,16 +14,12 @@ import {
   verifiedLine,
 } from '../failover/verdicts.ts';
 import type { Scenario } from '../scenario.ts';
+import { LATCHED_FOR_MS, LEARNS_WITHIN_MS, MOVED_WITHIN_MS, NOBODY_HARMED } from './failover-limits.ts';
 import { STEADY_LOAD } from './steady-load.ts';
 
 const PROMISE_MS = RECOVERY_MS_MAX.dataCentreOutage;
-/** Far longer than the observers take, so that one that comes late is still measured. */
-const MOVED_WITHIN_MS = 120_000;
 /** A good `/ready`, and the same a probe interval later, with room for one bad one between. */
 const VERIFIED_WITHIN_MS = 60_000;
-/** Of a process that starts, and reads the routing state with its first request. */
-const LEARNS_WITHIN_MS = 15_000;
-const LATCHED_FOR_MS = 20_000;
 /** Good looks at `/health` that would be enough for its check to turn, and for DNS to lead back. */
 const LOOKS_MIN = 45;
 
@@ -55,9 +51,7 @@ export const DATA_CENTRE_OUTAGE: FailoverPlan = {
   limits: (config) => ({
     longestGapMs: PROMISE_MS,
     dnsOutageMs: dnsFailoverMs(config),
-    requestsFailed: 0,
-    acknowledgedWritesLost: 0,
-    staleReads: 0,
+    ...NOBODY_HARMED,
   }),
   follow: (seen) => [
     movedLine(seen, PROMISE_MS),

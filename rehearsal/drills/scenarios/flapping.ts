@@ -4,6 +4,7 @@ import { runFailover } from '../failover/run.ts';
 import type { Acts, FailoverPlan } from '../failover/scenario.ts';
 import { activeLine, HELD_AFTER_MS, heldLines, movedLineUnjudged, movesLine } from '../failover/verdicts.ts';
 import type { Scenario } from '../scenario.ts';
+import { NOBODY_HARMED } from './failover-limits.ts';
 import { STEADY_LOAD } from './steady-load.ts';
 
 const FOR_MS = 5 * 60_000;
@@ -34,7 +35,7 @@ export const FLAPPING: FailoverPlan = {
     },
   ],
   leaves: false,
-  limits: () => ({ requestsFailed: 0, acknowledgedWritesLost: 0, staleReads: 0 }),
+  limits: () => NOBODY_HARMED,
   follow: (seen) => [
     movesLine(seen, '=', 1),
     movedLineUnjudged(seen),

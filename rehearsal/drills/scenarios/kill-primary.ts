@@ -4,6 +4,7 @@ import { dnsFailoverMs } from '../../../config/recovery.ts';
 import { runFailover } from '../failover/run.ts';
 import type { Acts, FailoverPlan } from '../failover/scenario.ts';
 import type { Scenario } from '../scenario.ts';
+import { NOBODY_HARMED } from './failover-limits.ts';
 
 /** What the client library allows itself. */
 const ATTEMPTS_PER_OPERATION_MAX = 1.1;
@@ -20,10 +21,8 @@ export const KILL_PRIMARY: FailoverPlan = {
   ],
   leaves: true,
   limits: (config) => ({
+    ...NOBODY_HARMED,
     redirectMs: FAILOVER_MS_MAX,
-    requestsFailed: 0,
-    acknowledgedWritesLost: 0,
-    staleReads: 0,
     attemptsPerOperation: ATTEMPTS_PER_OPERATION_MAX,
     dnsOutageMs: dnsFailoverMs(config),
   }),
