@@ -27,7 +27,7 @@ test('exactly the expected observers may vote or abstain while the fault lasts, 
   const abstains = looks(reported([], ['third']));
   assert.ok(passed(observersLine(abstains, 'abstaining', ['third'])));
   assert.ok(!passed(observersLine(abstains, 'abstaining', [])));
-  assert.equal(observersLine(abstains, 'abstaining', []).text, 'third');
+  assert.equal(observersLine(abstains, 'abstaining', []).text, 'third, expected none');
 });
 
 test('one region may page, or must, and stops in time; another must not', () => {
