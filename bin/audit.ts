@@ -1,8 +1,9 @@
 // `npm run audit`: whether the trail of every conflict still holds, region by region, and copying into a region's
-// bucket what it lacks. Reads the table and the audit buckets with the operator's own credentials.
+// bucket what it lacks. Reads the table and the audit buckets of the rehearsal that runs here, or of a stage with the
+// operator's own credentials.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { type Config, defineConfig, regionsOf } from '../config/config.ts';
+import { type Config, defineConfig, regionsOf, type StageConfig } from '../config/config.ts';
 import { STAGES } from '../config/stages.ts';
 import { bucketName } from '../lib/names.ts';
 import type { RecordKey } from '../protocol/names.ts';
@@ -10,7 +11,7 @@ import { fill } from './audit/fill.ts';
 import { type AuditPlace, openPlace } from './audit/places.ts';
 import { Arrival } from './audit/verify.ts';
 import { verifyAll } from './audit/verify-all.ts';
-import { assertUrl, stageFrom, type TableAddress, WHERE_OPTIONS } from './routing/where.ts';
+import { type TableAddress, tableFrom, WHERE_OPTIONS } from './routing/where.ts';
 
 const USAGE = `npm run audit -- verify [--tenant T --collection C --id I | all] [--region R]... [--wait SECONDS]
 npm run audit -- fill --region R
@@ -20,8 +21,8 @@ npm run audit -- fill --region R
                 one record; default all that have entries in a bucket
   --region      whose bucket; default all three (verify)
   --wait        how long entries may still be on their way into a bucket; default 15
-  --stage       default the rehearsal that runs here; without one, dev
-  --endpoint    another endpoint than AWS's; so does AWS_ENDPOINT_URL
+  --stage       a stage on AWS; default the rehearsal that runs here
+  --endpoint    another endpoint than AWS's; so does AWS_ENDPOINT_URL. With it the stage is dev unless named
   --state       where npm start left word of the rehearsal; default .cache/rehearsal.json
 Exit code: 0 everything holds, 1 something is broken, 2 could not run.`;
 
@@ -44,36 +45,33 @@ async function commandFrom(args: readonly string[]): Promise<Command | 'help'> {
     args: [...args],
     allowPositionals: true,
     options: {
-      stage: WHERE_OPTIONS.stage,
+      stage: { type: 'string' },
       tenant: { type: 'string' },
       collection: { type: 'string' },
       id: { type: 'string' },
       region: { type: 'string', multiple: true },
       wait: { type: 'string', default: '15' },
-      endpoint: WHERE_OPTIONS.endpoint,
+      endpoint: { type: 'string' },
       state: WHERE_OPTIONS.state,
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) return 'help';
-  const { region, endpoint, wait } = values;
+  const { region, wait } = values;
   const [what, ...others] = positionals;
   const isAll = what === 'verify' && others.length === 1 && others[0] === 'all';
   if ((what !== 'verify' && what !== 'fill') || (others.length > 0 && !isAll))
     throw new RangeError(`expected verify or fill, got "${positionals.join(' ')}"`);
   const record = recordFrom(values, what);
   if (isAll && record) throw new RangeError('expected all or one record, got both');
-  const { stage, table } = await stageFrom(values);
-  const raw = Object.hasOwn(STAGES, stage) ? STAGES[stage] : undefined;
-  if (!raw) throw new RangeError(`--stage is one of ${Object.keys(STAGES).join(', ')}, got "${stage}"`);
-  const config = defineConfig(stage, raw);
+  if (what === 'fill' && region?.length !== 1)
+    throw new RangeError(`fill takes one --region, got ${region?.length ?? 0}`);
+  const { stage, ...table } = await tableFrom(values);
+  const config = defineConfig(stage, STAGES[stage] as StageConfig);
   const all = regionsOf(config);
   for (const it of region ?? [])
     if (!all.includes(it)) throw new RangeError(`--region is one of ${all.join(', ')}, got "${it}"`);
-  if (what === 'fill' && region?.length !== 1)
-    throw new RangeError(`fill takes one --region, got ${region?.length ?? 0}`);
   if (!/^\d{1,4}$/.test(wait)) throw new RangeError(`--wait is in whole seconds, got "${wait}"`);
-  if (endpoint !== undefined) assertUrl('--endpoint', endpoint);
   return {
     what,
     stage,

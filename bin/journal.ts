@@ -1,7 +1,7 @@
 // `npm run journal`: whether each region's change journal is whole, and bringing into one what it lacks. Reads and writes
 // the backup buckets with the operator's own credentials.
 import { parseArgs } from 'node:util';
-import { type Config, defineConfig, regionsOf } from '../config/config.ts';
+import { type Config, defineConfig, regionsOf, type StageConfig } from '../config/config.ts';
 import { STAGES } from '../config/stages.ts';
 import { bucketName } from '../lib/names.ts';
 import { journalHour, journalHourMs } from '../protocol/journal.ts';
@@ -9,7 +9,7 @@ import { bringHome, fillJournal, parkedOf } from './journal/fill.ts';
 import { type JournalPlace, openJournalPlace } from './journal/places.ts';
 import { verifyJournal } from './journal/verify.ts';
 import { linesOf } from './journal/words.ts';
-import { assertUrl, stageFrom, type TableAddress, WHERE_OPTIONS } from './routing/where.ts';
+import { type TableAddress, tableFrom, WHERE_OPTIONS } from './routing/where.ts';
 
 const USAGE = `npm run journal -- verify [--region R]... [--since HOUR]
 npm run journal -- fill --region R [--since HOUR]
@@ -18,8 +18,8 @@ npm run journal -- fill --region R [--since HOUR]
   --region      whose journal; default all (verify)
   --since       the first hour looked at, such as 2026-07-01T05Z; default the first there is
   --wait        how long changes may still be on their way into a journal, in seconds; default 120
-  --stage       default the rehearsal that runs here; without one, dev
-  --endpoint    another endpoint than AWS's; so does AWS_ENDPOINT_URL
+  --stage       a stage on AWS; default the rehearsal that runs here
+  --endpoint    another endpoint than AWS's; so does AWS_ENDPOINT_URL. With it the stage is dev unless named
   --state       where npm start left word of the rehearsal; default .cache/rehearsal.json
 Exit code: 0 nothing is missing, 1 something is, 2 could not run.`;
 
@@ -41,33 +41,30 @@ async function commandFrom(args: readonly string[]): Promise<Command | 'help'> {
     args: [...args],
     allowPositionals: true,
     options: {
-      stage: WHERE_OPTIONS.stage,
+      stage: { type: 'string' },
       region: { type: 'string', multiple: true },
       since: { type: 'string' },
       wait: { type: 'string', default: '120' },
-      endpoint: WHERE_OPTIONS.endpoint,
+      endpoint: { type: 'string' },
       state: WHERE_OPTIONS.state,
       help: { type: 'boolean', default: false },
     },
   });
   if (values.help) return 'help';
-  const { region, since, wait, endpoint } = values;
+  const { region, since, wait } = values;
   const [what, ...others] = positionals;
   if ((what !== 'verify' && what !== 'fill') || others.length > 0)
     throw new RangeError(`expected verify or fill, got "${positionals.join(' ')}"`);
-  const { stage, table } = await stageFrom(values);
-  const raw = Object.hasOwn(STAGES, stage) ? STAGES[stage] : undefined;
-  if (!raw) throw new RangeError(`--stage is one of ${Object.keys(STAGES).join(', ')}, got "${stage}"`);
-  const config = defineConfig(stage, raw);
+  if (what === 'fill' && region?.length !== 1)
+    throw new RangeError(`fill takes one --region, got ${region?.length ?? 0}`);
+  const { stage, ...table } = await tableFrom(values);
+  const config = defineConfig(stage, STAGES[stage] as StageConfig);
   const all = regionsOf(config);
   for (const it of region ?? [])
     if (!all.includes(it)) throw new RangeError(`--region is one of ${all.join(', ')}, got "${it}"`);
-  if (what === 'fill' && region?.length !== 1)
-    throw new RangeError(`fill takes one --region, got ${region?.length ?? 0}`);
   if (since !== undefined && journalHourMs(since) === undefined)
     throw new RangeError(`--since is an hour such as ${journalHour(0)}, got "${since}"`);
   if (!/^\d{1,6}$/.test(wait)) throw new RangeError(`--wait is in whole seconds, got "${wait}"`);
-  if (endpoint !== undefined) assertUrl('--endpoint', endpoint);
   const regions = [...new Set(region ?? all)];
   return { what, stage, table, config, regions, since, waitMs: Number(wait) * 1_000 };
 }

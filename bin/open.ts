@@ -2,28 +2,29 @@
 // writes the first one, once. It never touches a table that is open, nor one that a restore has closed.
 import { parseArgs } from 'node:util';
 import { ConditionalCheckFailedException, DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
-import { defineConfig } from '../config/config.ts';
+import { defineConfig, type StageConfig } from '../config/config.ts';
 import { STAGES } from '../config/stages.ts';
-import { tableName } from '../lib/names.ts';
 import { ATTRIBUTES, GENERATION_KEY } from '../protocol/items.ts';
+import { type TableAddress, tableFrom, WHERE_OPTIONS } from './routing/where.ts';
 
-const USAGE = `npm run open -- [--stage dev] [--table NAME] [--region REGION] [--endpoint URL]
-  --stage     whose table; its configuration also gives the region
+const USAGE = `npm run open -- [--stage STAGE] [--table NAME] [--region REGION] [--endpoint URL]
+  --stage     whose table on AWS; its configuration also gives the region; default the rehearsal that runs here
   --table     the table itself, where it is not called as the stage's would be
   --region    any region of the table; default the stage's primary
-  --endpoint  another endpoint than AWS's, such as a rehearsal's`;
+  --endpoint  another endpoint than AWS's, where the stage is dev unless named
+  --state     where npm start left word of the rehearsal; default .cache/rehearsal.json`;
 
 const { pk, sk } = ATTRIBUTES;
 
 interface OpenOptions {
-  readonly table: string;
+  readonly table: TableAddress;
   readonly region: string;
-  readonly endpoint?: string;
 }
 
 /** What became of it, in words; throws when the table is closed for a restore or cannot be reached. */
-async function open({ table, region, endpoint }: OpenOptions, nowMs: number): Promise<string> {
-  const client = new DynamoDBClient({ region, ...(endpoint ? { endpoint } : {}) });
+async function open({ table: address, region }: OpenOptions, nowMs: number): Promise<string> {
+  const { name: table, ...at } = address;
+  const client = new DynamoDBClient({ region, ...at });
   try {
     await client.send(
       new PutItemCommand({
@@ -53,30 +54,26 @@ async function open({ table, region, endpoint }: OpenOptions, nowMs: number): Pr
   }
 }
 
-function optionsFrom(args: readonly string[]): OpenOptions {
+async function optionsFrom(args: readonly string[]): Promise<OpenOptions> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      stage: { type: 'string', default: 'dev' },
+      stage: { type: 'string' },
       table: { type: 'string' },
       region: { type: 'string' },
       endpoint: { type: 'string' },
+      state: WHERE_OPTIONS.state,
     },
   });
-  const { stage, table, region, endpoint } = values;
-  const raw = Object.hasOwn(STAGES, stage) ? STAGES[stage] : undefined;
-  if (!raw) throw new RangeError(`--stage is one of ${Object.keys(STAGES).join(', ')}, got "${stage}"`);
-  if (endpoint !== undefined && !/^https?:\/\//.test(endpoint))
-    throw new RangeError(`--endpoint is an http or https URL, got "${endpoint}"`);
+  const { stage, ...table } = await tableFrom(values);
   return {
-    table: table ?? tableName(stage),
-    region: region ?? defineConfig(stage, raw).regions.primary,
-    ...(endpoint === undefined ? {} : { endpoint }),
+    table,
+    region: values.region ?? defineConfig(stage, STAGES[stage] as StageConfig).regions.primary,
   };
 }
 
 try {
-  console.log(await open(optionsFrom(process.argv.slice(2)), Date.now()));
+  console.log(await open(await optionsFrom(process.argv.slice(2)), Date.now()));
 } catch (error) {
   const isUsage =
     error instanceof RangeError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS');

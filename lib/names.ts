@@ -74,6 +74,18 @@ export function evacuatedAlarmName(stage: string): string {
   return `${projectName(stage)}-evacuated`;
 }
 
+/** Of Route 53's checks, as they are tagged: of `/health` in each serving Region, of the alarm above, and of the primary's
+ * two together. */
+export function healthCheckNames(stage: string) {
+  const project = projectName(stage);
+  return {
+    primary: `${project} primary answers`,
+    standby: `${project} standby answers`,
+    notEvacuated: `${project} primary is not evacuated`,
+    primaryServes: `${project} primary answers and is not evacuated`,
+  } as const;
+}
+
 /** The alarm by which a Region's observer wakes somebody because nobody may move. */
 export function failoverPageAlarmName(stage: string): string {
   return `${projectName(stage)}-failover-page`;

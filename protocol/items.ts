@@ -7,6 +7,14 @@ export const STATE = 'STATE';
 export const FEED_INDEX = 'feed';
 export const TOMBSTONE_INDEX = 'tombstones';
 
+/** As DynamoDB and its streams give an item: one of the SDK fits, and other types than these are nothing to us. */
+export interface StoredValue {
+  readonly S?: string;
+  readonly N?: string;
+  readonly L?: readonly StoredValue[];
+}
+export type StoredItem = Readonly<Record<string, StoredValue>>;
+
 export const ATTRIBUTES = {
   pk: 'pk',
   sk: 'sk',

@@ -2,20 +2,12 @@
 // the one write that changes the routing state. Functions and operators' commands share it, so that neither can write
 // what the other cannot read.
 import { EdenFieldError } from './errors.ts';
-import { ROUTING_KEY } from './items.ts';
+import { ROUTING_KEY, type StoredItem, type StoredValue } from './items.ts';
 import type { ObserverReport, RoutingChange, RoutingState, Vote, Watched } from './routing.ts';
 
 /** What these items are made of, as written. */
 export type PlainValue = { S: string } | { N: string } | { L: PlainValue[] };
 export type PlainItem = Record<string, PlainValue>;
-
-/** As read: an item of the SDK fits. */
-export interface StoredValue {
-  readonly S?: string;
-  readonly N?: string;
-  readonly L?: readonly StoredValue[];
-}
-export type StoredItem = Readonly<Record<string, StoredValue>>;
 
 /** An `UpdateItem` but for the table's name. */
 export interface PlainUpdate {

@@ -11,7 +11,7 @@ import { SCENARIOS, scenariosOf } from './drills/scenarios.ts';
 import { jsonOf, tableOf } from './drills/table.ts';
 import { STAGE_DEFAULT, stageConfig } from './supervisor/stage.ts';
 
-const USAGE = `npm run drill [-- [scenario …] [options]]
+const USAGE = `npm run drill [-- [scenario | scenario/variant …] [options]]
 
   --list                 the scenarios there are
   --json FILE            what was measured, for programs
@@ -101,9 +101,18 @@ async function drill(command: Command, signal: AbortSignal): Promise<number> {
   const rehearsals = new Rehearsals({ stage, dns, observers, onStep: say }, signal);
   const results: ScenarioResult[] = [];
   try {
-    for (const scenario of scenarios) {
-      say(`scenario ${scenario.name}, seed ${seed}`);
-      const options = { config, seed, records, fallback, silenceDetection: silence, onStep: say, signal };
+    for (const { scenario, ...chosen } of scenarios) {
+      say(`scenario ${[scenario.name, ...Object.values(chosen)].join('/')}, seed ${seed}`);
+      const options = {
+        config,
+        seed,
+        records,
+        fallback,
+        silenceDetection: silence,
+        onStep: say,
+        signal,
+        ...chosen,
+      };
       const kept = history === undefined ? {} : { historyFolder: history };
       const result = await runScenario(scenario, (how) => rehearsals.fresh(how), { ...options, ...kept });
       results.push(result);
@@ -130,7 +139,10 @@ async function main(): Promise<number> {
     return PASSED;
   }
   if (command === 'list') {
-    for (const { name, title } of SCENARIOS) console.log(`${name.padEnd(20)} ${title}`);
+    for (const { name, title, variants = [] } of SCENARIOS) {
+      console.log(`${name.padEnd(20)} ${title}`);
+      if (variants.length > 1) console.log(`${''.padEnd(20)} variants: ${variants.join(', ')}`);
+    }
     return PASSED;
   }
   const stopping = new AbortController();

@@ -4,6 +4,7 @@ import { DescribeTableCommand, DynamoDBClient, GetItemCommand } from '@aws-sdk/c
 import { GetObjectCommand, PutObjectCommand, paginateListObjectsV2, S3Client } from '@aws-sdk/client-s3';
 import { ATTRIBUTES, recordPk, STATE } from '../../protocol/items.ts';
 import type { RecordKey } from '../../protocol/names.ts';
+import type { TableAddress } from '../routing/where.ts';
 
 /** A record's trail as its item has it. */
 export interface TrailHead {
@@ -35,7 +36,7 @@ export interface PlaceOptions {
   /** @default AWS's, or what AWS_ENDPOINT_URL says */
   readonly endpoint?: string | undefined;
   /** @default the environment's, as every AWS tool finds them */
-  readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined;
+  readonly credentials?: TableAddress['credentials'] | undefined;
 }
 
 /** A region that is gone may answer nothing at all. */
@@ -53,7 +54,7 @@ export async function openPlace({
     region,
     requestHandler: TIMEOUTS,
     ...(endpoint === undefined ? {} : { endpoint }),
-    ...(credentials === undefined ? {} : { credentials }),
+    ...(credentials && { credentials }),
   };
   const dynamodb = new DynamoDBClient(client);
   // A bucket's name is no host of an endpoint that is not AWS's.

@@ -2,7 +2,7 @@
 // standby that is cut off feeds nothing, so that the alarm stays red after a failback. Only a person ends that: a check
 // that is disabled counts as healthy.
 // https://docs.aws.amazon.com/Route53/latest/APIReference/API_UpdateHealthCheck.html (Disabled)
-import { healthChecksOf } from './looks.ts';
+import { healthChecksBy } from './looks.ts';
 import type { DnsAddress } from './where.ts';
 
 /** For a shell. */
@@ -21,10 +21,11 @@ export async function latchCommandsOf(dns: DnsAddress): Promise<LatchCommands | 
     const update = `aws route53 update-health-check --health-check-id ${id}`;
     return { lift: `${update} --disabled`, restore: `${update} --no-disabled` };
   }
-  const checks = await healthChecksOf(dns.url).catch(() => []);
+  const checks = await healthChecksBy(dns.url).catch(() => []);
   const check = checks.find(({ kind }) => kind === 'alarm');
-  if (check === undefined) return undefined;
+  if (check?.id === undefined) return undefined;
+  const { id } = check;
   const put = (disabled: boolean) =>
-    `curl -X PUT -H 'content-type: application/json' -d '{"disabled":${disabled}}' ${dns.url}/health-checks/${encodeURIComponent(check.id)}`;
+    `curl -X PUT -H 'content-type: application/json' -d '{"disabled":${disabled}}' ${dns.url}/health-checks/${encodeURIComponent(id)}`;
   return { lift: put(true), restore: put(false) };
 }

@@ -25,13 +25,15 @@ export interface DnsLook {
 }
 
 export interface HealthCheck {
-  readonly id: string;
+  /** Absent where there is no such check. */
+  readonly id?: string;
   readonly name: string;
   /** `alarm` is the one that keeps an evacuated primary out of DNS. */
   readonly kind: 'endpoint' | 'calculated' | 'alarm';
-  readonly healthy: boolean;
-  /** Unix ms. */
-  readonly since: number;
+  /** Absent where that is not known. */
+  readonly healthy?: boolean;
+  /** Unix ms; absent on AWS, where Route 53 does not say. */
+  readonly since?: number;
   readonly why: string;
 }
 
@@ -77,7 +79,7 @@ function bodyOf(text: string): Partial<ReadyResponse> | undefined {
 }
 
 /** @throws {Error} it does not answer, or not with what was asked for; what to do then */
-export async function healthChecksOf(resolver: string): Promise<readonly HealthCheck[]> {
+export async function healthChecksBy(resolver: string): Promise<readonly HealthCheck[]> {
   return (await ask<{ healthChecks: HealthCheck[] }>(`${resolver}/health-checks`)).healthChecks;
 }
 

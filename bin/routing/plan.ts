@@ -1,15 +1,11 @@
 // Whether the active region may be left, and when leaving it is done: pure decisions over what was seen. Every refusal
 // names its kind, so that `--force` overrides what was there to be seen when it was given, and nothing that comes later.
-import {
-  DRAIN_MS,
-  FEED_CHECK_AGE_MS_MAX,
-  FEED_STEADY_MS_MIN,
-  HEARTBEAT_AGE_MS_MAX,
-  HOLD_DOWN_MS,
-} from '../../protocol/limits.ts';
+import { DRAIN_MS, FEED_STEADY_MS_MIN, HEARTBEAT_AGE_MS_MAX, HOLD_DOWN_MS } from '../../protocol/limits.ts';
 import type { RoutingState } from '../../protocol/routing.ts';
+import { beatAgeMs, type FeedStatus, unsteadinessOf } from '../../protocol/steadiness.ts';
 import type { Facts } from './facts.ts';
 import type { ReadyLook } from './looks.ts';
+import type { Beat } from './table.ts';
 import { lasting, since } from './words.ts';
 
 export type RefusalKind =
@@ -187,7 +183,7 @@ function notCaughtUp(to: string, { replicas, routing, primary, at }: Facts): rea
   if (unsteady)
     refusals.push({ kind: 'feed_unsteady', why: `the feed of ${primary} is not steady: ${unsteady}` });
   for (const { region } of replicas) {
-    const ageMs = beatAgeMs(answer.beats, region, at);
+    const ageMs = ageOfBeats(answer.beats, region, at);
     if (ageMs === undefined || ageMs > HEARTBEAT_AGE_MS_MAX)
       refusals.push({
         kind: 'heartbeats_old',
@@ -198,27 +194,29 @@ function notCaughtUp(to: string, { replicas, routing, primary, at }: Facts): rea
 }
 
 /** By the rule that pulls follow (PROTOCOL 6.2); undefined when it is steady. */
-export function whyUnsteady(
-  feed: { readonly checkedAt: number; readonly steadySince?: number } | undefined,
-  nowMs: number,
-): string | undefined {
-  if (feed === undefined) return 'it was never checked';
-  const { checkedAt, steadySince } = feed;
-  if (nowMs - checkedAt > FEED_CHECK_AGE_MS_MAX) return `last checked ${lasting(nowMs - checkedAt)} ago`;
-  if (steadySince === undefined) return 'the last check found no fresh heartbeat';
-  if (checkedAt - steadySince < FEED_STEADY_MS_MIN)
-    return `only for ${lasting(checkedAt - steadySince)}, expected ${lasting(FEED_STEADY_MS_MIN)}`;
-  return undefined;
+export function whyUnsteady(feed: FeedStatus | undefined, nowMs: number): string | undefined {
+  const unsteadiness = unsteadinessOf(feed, nowMs);
+  switch (unsteadiness?.kind) {
+    case undefined:
+      return undefined;
+    case 'never_checked':
+      return 'it was never checked';
+    case 'checked_long_ago':
+      return `last checked ${lasting(unsteadiness.agoMs)} ago`;
+    case 'no_fresh_beat':
+      return 'the last check found no fresh heartbeat';
+    case 'steady_too_short':
+      return `only for ${lasting(unsteadiness.forMs)}, expected ${lasting(FEED_STEADY_MS_MIN)}`;
+  }
 }
 
-/** By its distance, so that a beat from the future is as far off as one from the past. */
-export function beatAgeMs(
-  beats: readonly { readonly region: string; readonly at: number }[],
-  region: string,
-  nowMs: number,
-): number | undefined {
-  const ages = beats.filter((beat) => beat.region === region).map(({ at }) => Math.abs(nowMs - at));
-  return ages.length === 0 ? undefined : Math.min(...ages);
+/** Of one region's beats; undefined where there is none. */
+export function ageOfBeats(beats: readonly Beat[], region: string, nowMs: number): number | undefined {
+  const own = beats.filter((beat) => beat.region === region);
+  return beatAgeMs(
+    own.map(({ at }) => at),
+    nowMs,
+  );
 }
 
 export interface Finding {

@@ -1,7 +1,8 @@
 // What `npm run status` tells, gathered from whoever can be asked; who cannot is listed with why.
 import type { ObserverReport } from '../../protocol/routing.ts';
 import { type Facts, gather } from './facts.ts';
-import { dnsBy, type HealthCheck, healthChecksOf, lookAtDns } from './looks.ts';
+import { dnsBy, type HealthCheck, healthChecksBy, lookAtDns } from './looks.ts';
+import { healthChecksOnAws } from './route53.ts';
 import { openReplicas, type Replica, reasonOf } from './table.ts';
 import { servingOf, type Where } from './where.ts';
 
@@ -17,7 +18,7 @@ export interface Status {
   readonly healthChecks: readonly HealthCheck[];
   /** Absent when there was no table to ask. */
   readonly seen?: Seen;
-  /** Each thing that could not be asked, with why. */
+  /** Each thing of which nothing could be learned, with why. */
   readonly notAsked: Readonly<Record<string, string>>;
 }
 
@@ -47,7 +48,7 @@ async function dnsStatus({
 }: Where): Promise<Pick<Status, 'resolver' | 'active' | 'healthChecks' | 'notAsked'>> {
   if (dns.kind === 'resolver') {
     const { url, name } = dns;
-    const healthChecks = await healthChecksOf(url);
+    const healthChecks = await healthChecksBy(url);
     if (name === undefined) return { resolver: url, healthChecks, notAsked: {} };
     const { region, ttlS = 0 } = await dnsBy(url, name);
     return {
@@ -57,15 +58,17 @@ async function dnsStatus({
       notAsked: {},
     };
   }
-  const checks =
-    'Route 53 is to be asked itself: aws route53 get-health-check-status (docs/OPERATING.md#status)';
-  const { region, ttlS = 0, why } = await lookAtDns(dns);
-  return dns.kind === 'name' && region !== undefined
-    ? { active: { name: dns.name, region, ttlS }, healthChecks: [], notAsked: { healthChecks: checks } }
-    : {
-        healthChecks: [],
-        notAsked: { dns: why, healthChecks: dns.kind === 'name' ? checks : dns.why },
-      };
+  if (dns.kind === 'none') return { healthChecks: [], notAsked: { dns: dns.why, healthChecks: dns.why } };
+  const [look, { checks = [], why }] = await Promise.all([lookAtDns(dns), healthChecksOnAws(dns.checks)]);
+  const { region, ttlS = 0 } = look;
+  return {
+    ...(region !== undefined && { active: { name: dns.name, region, ttlS } }),
+    healthChecks: checks,
+    notAsked: {
+      ...(region === undefined && { dns: look.why }),
+      ...(why !== undefined && { healthChecks: why }),
+    },
+  };
 }
 
 async function seenOf(

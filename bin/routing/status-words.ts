@@ -1,6 +1,6 @@
 // A status for people, section by section, each with whose word it is; and for programs.
 import type { ObserverReport, RoutingChange, RoutingState, Vote } from '../../protocol/routing.ts';
-import { activeIn, beatAgeMs, reasonOfMove, whyUnsteady } from './plan.ts';
+import { activeIn, ageOfBeats, reasonOfMove, whyUnsteady } from './plan.ts';
 import type { Seen, Status } from './status-report.ts';
 import { lasting, since } from './words.ts';
 
@@ -31,7 +31,7 @@ export function statusInWords(status: Status): string {
 }
 
 function dnsWords({ active, notAsked, seen }: Status): string {
-  if (notAsked['dns'] !== undefined) return `DNS: not asked: ${notAsked['dns']}`;
+  if (notAsked['dns'] !== undefined) return `DNS: not known: ${notAsked['dns']}`;
   if (!active) {
     const none = 'there is no failover name, or it has no answer';
     return seen ? `DNS: ${none}` : `nobody is active by DNS: ${none}`;
@@ -114,12 +114,12 @@ function healthCheckWords(
   resolver: string | undefined,
   notAsked: string | undefined,
 ): string[] {
-  if (notAsked !== undefined) return [`health checks: not asked: ${notAsked}`];
-  const lines = [`health checks, by ${resolver}`];
+  if (notAsked !== undefined) return [`health checks: not known: ${notAsked}`];
+  const lines = [`health checks, by ${resolver ?? 'Route 53, as asked just now'}`];
   for (const { name, healthy, why, since: from } of checks)
     lines.push(
-      `  ${healthy ? 'healthy  ' : 'UNHEALTHY'}  ${name}`,
-      `             ${why}; since ${new Date(from).toISOString()}`,
+      `  ${healthy === undefined ? 'NOT KNOWN' : healthy ? 'healthy  ' : 'UNHEALTHY'}  ${name}`,
+      `             ${why}${from === undefined ? '' : `; since ${new Date(from).toISOString()}`}`,
     );
   if (checks.length === 0) lines.push('  none');
   return lines;
@@ -146,8 +146,8 @@ function replicationWords({ facts }: Seen): string[] {
   return lines;
 }
 
-function beatText(beats: Parameters<typeof beatAgeMs>[0], region: string, nowMs: number): string {
-  const ageMs = beatAgeMs(beats, region, nowMs);
+function beatText(beats: Parameters<typeof ageOfBeats>[0], region: string, nowMs: number): string {
+  const ageMs = ageOfBeats(beats, region, nowMs);
   return ageMs === undefined ? 'never' : `${lasting(ageMs)} old`;
 }
 

@@ -20,6 +20,7 @@ import {
 } from '../../protocol/items.ts';
 import type { ObserverReport, RoutingState } from '../../protocol/routing.ts';
 import { reportOf, routingStateOf, routingUpdateOf } from '../../protocol/routing-items.ts';
+import type { FeedStatus } from '../../protocol/steadiness.ts';
 import type { TableAddress } from './where.ts';
 
 /** One call; a region that is cut off answers nothing at all. */
@@ -27,12 +28,6 @@ const CALL_MS_MAX_DEFAULT = 4_000;
 const CONNECT_MS_MAX = 2_000;
 
 type Item = NonNullable<GetItemCommandOutput['Item']>;
-
-export interface FeedStatus {
-  readonly checkedAt: number;
-  /** Absent when the check found no fresh heartbeat. */
-  readonly steadySince?: number;
-}
 
 export interface Beat {
   readonly region: string;

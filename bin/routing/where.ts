@@ -2,10 +2,18 @@
 // itself, or a stage on AWS (or on another endpoint), by its configuration.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { defineConfig, type Role, regionalName, regionOf, rolesOf } from '../../config/config.ts';
+import {
+  type Config,
+  defineConfig,
+  type Role,
+  regionalName,
+  regionOf,
+  rolesOf,
+} from '../../config/config.ts';
 import { STAGES } from '../../config/stages.ts';
-import { evacuatedAlarmName, originName, tableName } from '../../lib/names.ts';
+import { evacuatedAlarmName, healthCheckNames, originName, tableName } from '../../lib/names.ts';
 import { PATHS } from '../../protocol/messages.ts';
+import type { ExpectedChecks } from './route53.ts';
 
 export interface Where {
   /** In words, e.g. `stage prod on AWS`. */
@@ -46,6 +54,8 @@ export type DnsAddress =
       readonly origins: ReadonlyMap<string, string>;
       /** The alarm whose health check keeps an evacuated primary out of DNS. */
       readonly evacuatedAlarm: string;
+      /** Whom to ask Route 53 for. */
+      readonly checks: ExpectedChecks;
     }
   | { readonly kind: 'none'; readonly why: string };
 
@@ -91,32 +101,6 @@ export async function whereFrom(values: WhereValues): Promise<Where | undefined>
   return stageAt({ stage: stage ?? 'dev', endpoint, table, url });
 }
 
-/** A stage's table and whose names its resources have. */
-export interface StageAddress {
-  readonly stage: string;
-  readonly table: TableAddress;
-}
-
-/**
- * For commands that go by the table and the buckets alone: the rehearsal that runs here, unless a stage or an endpoint is
- * named, be it by AWS_ENDPOINT_URL; else stage dev.
- * @throws {Error} the word a rehearsal left cannot be read
- */
-export async function stageFrom({
-  stage,
-  endpoint,
-  state,
-}: Pick<WhereValues, 'stage' | 'endpoint' | 'state'>): Promise<StageAddress> {
-  const isNamed = (stage ?? endpoint ?? process.env['AWS_ENDPOINT_URL']) !== undefined;
-  const here = isNamed ? undefined : await rehearsalAt(state);
-  if (here?.table) return { stage: here.stage, table: here.table };
-  const named = stage ?? 'dev';
-  return {
-    stage: named,
-    table: { name: tableName(named), ...(endpoint === undefined ? {} : { endpoint }) },
-  };
-}
-
 function stageAt({
   stage,
   endpoint,
@@ -152,11 +136,26 @@ function stageAt({
           ttlS: dns.ttlMs / 1_000,
           origins: new Map(serving.map((region) => [originName(named.name, region), region])),
           evacuatedAlarm: evacuatedAlarmName(stage),
+          checks: checksOf(config, named.name),
         }
       : {
           kind: 'none',
           why: domain ? `${domain.name} leads to AWS, not to ${endpoint}` : `stage ${stage} has no domain`,
         },
+  };
+}
+
+/** As `FailoverDns` makes them. */
+function checksOf({ stage, regions }: Config, domainName: string): ExpectedChecks {
+  const names = healthCheckNames(stage);
+  const endpoint = (role: 'primary' | 'standby') => ({
+    name: names[role],
+    host: regionalName(domainName, regions[role]),
+  });
+  return {
+    endpoints: [endpoint('primary'), endpoint('standby')],
+    alarm: { name: names.notEvacuated, alarmName: evacuatedAlarmName(stage), region: regions.standby },
+    calculated: { name: names.primaryServes },
   };
 }
 
@@ -176,9 +175,24 @@ function urlsOf(texts: readonly string[], serving: readonly string[]): ReadonlyM
   );
 }
 
-export function assertUrl(option: string, text: string): void {
+function assertUrl(option: string, text: string): void {
   if (!/^https?:\/\//.test(text) || !URL.canParse(text))
     throw new RangeError(`${option} is an http or https URL, got "${text}"`);
+}
+
+/**
+ * For commands that need nothing but the table, and what lies beside it: as {@link whereFrom}, but the environment may
+ * name the endpoint, too.
+ * @throws {Error} nothing is named, and no rehearsal runs here
+ */
+export async function tableFrom(
+  values: Omit<WhereValues, 'url'>,
+): Promise<TableAddress & Pick<Where, 'stage'>> {
+  const isElsewhere = values.endpoint === undefined && process.env['AWS_ENDPOINT_URL'] !== undefined;
+  const where = await whereFrom(isElsewhere ? { ...values, stage: values.stage ?? 'dev' } : values);
+  if (!where?.table)
+    throw new Error('no rehearsal runs here: start one with npm start, or name a stage with --stage');
+  return { stage: where.stage, ...where.table };
 }
 
 /** What `npm start` leaves; an older one left only the resolver. */

@@ -2,18 +2,10 @@
 // sequence and the hash it is archived under. Both follow from the item, so that an entry which cannot be read is
 // archived all the same.
 import type { AuditEntry } from '../../protocol/audit.ts';
-import { ATTRIBUTES, recordKeyOf } from '../../protocol/items.ts';
+import { ATTRIBUTES, recordKeyOf, type StoredItem } from '../../protocol/items.ts';
 import type { RecordKey } from '../../protocol/names.ts';
 import { isVersion, type Version } from '../../protocol/versions.ts';
 import { outboxEntries } from './audit.ts';
-
-/** An attribute as DynamoDB Streams writes it; other types than these are nothing to an archiver. */
-export interface StreamedValue {
-  readonly S?: string;
-  readonly N?: string;
-  readonly L?: readonly StreamedValue[];
-}
-export type StreamedImage = Readonly<Record<string, StreamedValue>>;
 
 /** An entry by its place in the chain. */
 export interface ChainLink {
@@ -31,7 +23,7 @@ export interface Archivable {
 }
 
 /** Undefined when the image is no record's, or has nothing to archive. */
-export function archivableOf(image: StreamedImage | undefined): Archivable | undefined {
+export function archivableOf(image: StoredItem | undefined): Archivable | undefined {
   const record = recordKeyOf(image?.[ATTRIBUTES.pk]?.S ?? '');
   const commitVersion = image?.[ATTRIBUTES.commitVersion]?.S;
   const outbox = image?.[ATTRIBUTES.outbox]?.L?.map(({ S }) => S ?? '') ?? [];
@@ -47,8 +39,8 @@ export function archivableOf(image: StreamedImage | undefined): Archivable | und
  * lead on to those before, or when the trail already ended there.
  */
 export function unseenHeadOf(
-  before: StreamedImage | undefined,
-  after: StreamedImage | undefined,
+  before: StoredItem | undefined,
+  after: StoredItem | undefined,
 ): ChainLink | undefined {
   const record = recordKeyOf(after?.[ATTRIBUTES.pk]?.S ?? '');
   const hash = after?.[ATTRIBUTES.auditHead]?.S;

@@ -11,11 +11,13 @@ import {
   RESTORE_KEY,
   ROUTING_KEY,
   regionStatusKey,
+  type StoredItem,
+  type StoredValue,
   scrubberKey,
   verificationKey,
   writeProbeKey,
 } from '../../protocol/items.ts';
-import { reportOf, routingStateOf, type StoredItem, type StoredValue } from '../../protocol/routing-items.ts';
+import { reportOf, routingStateOf } from '../../protocol/routing-items.ts';
 
 /** Gives what is wrong; undefined for nothing. `name`: what the key has behind its prefix. */
 type Check = (item: ExportedItem, name: string) => string | undefined;

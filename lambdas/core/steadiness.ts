@@ -1,17 +1,7 @@
 // Whether a region's feed is complete (PROTOCOL 6.2). An isolated region's index stands still, a healed one's catches
 // up with gaps; the heartbeats of other regions, read through that very index, tell.
-import {
-  FEED_CHECK_AGE_MS_MAX,
-  FEED_STEADY_MS_MIN,
-  HEARTBEAT_AGE_MS_MAX,
-  HEARTBEAT_GAP_MS_MAX,
-} from '../../protocol/limits.ts';
-
-/** A region's status item. Unix ms; without `steadySince` the check found no fresh beat. */
-export interface FeedStatus {
-  readonly checkedAt: number;
-  readonly steadySince?: number;
-}
+import { HEARTBEAT_AGE_MS_MAX, HEARTBEAT_GAP_MS_MAX } from '../../protocol/limits.ts';
+import { beatAgeMs, type FeedStatus, unsteadinessOf } from '../../protocol/steadiness.ts';
 
 export interface Beat {
   readonly region: string;
@@ -35,10 +25,13 @@ export function checkFeed(
   return { checkedAt: nowMs, steadySince: goesOn ? (previous.steadySince as number) : nowMs };
 }
 
-/** Age of the freshest beat of another region; a beat from the future counts by its distance too. */
+/** Age of the freshest beat of another region. */
 export function freshestAgeMs(beats: readonly Beat[], region: string, nowMs: number): number | undefined {
-  const ages = beats.filter((beat) => beat.region !== region).map(({ atMs }) => Math.abs(nowMs - atMs));
-  return ages.length === 0 ? undefined : Math.min(...ages);
+  const others = beats.filter((beat) => beat.region !== region);
+  return beatAgeMs(
+    others.map(({ atMs }) => atMs),
+    nowMs,
+  );
 }
 
 /**
@@ -51,11 +44,7 @@ export function completeUntilMs(beats: readonly Beat[], region: string): number 
   return others.length === 0 ? undefined : Math.min(...others);
 }
 
-/** Whether a pull may trust the feed now: checked at most 60 s ago, and steady for 20 s at that check. */
+/** Whether a pull may trust the feed now. */
 export function isSteady(status: FeedStatus | undefined, nowMs: number): boolean {
-  return (
-    status?.steadySince !== undefined &&
-    nowMs - status.checkedAt <= FEED_CHECK_AGE_MS_MAX &&
-    status.checkedAt - status.steadySince >= FEED_STEADY_MS_MIN
-  );
+  return unsteadinessOf(status, nowMs) === undefined;
 }

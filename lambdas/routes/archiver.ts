@@ -3,7 +3,7 @@
 // and only where the service is active, does the item's outbox lose what was archived.
 import type { DynamoDBBatchResponse } from 'aws-lambda';
 import { type AuditEntry, auditKey, lostElsewhere } from '../../protocol/audit.ts';
-import { recordPk } from '../../protocol/items.ts';
+import { recordPk, type StoredItem } from '../../protocol/items.ts';
 import { METRICS } from '../../protocol/metrics.ts';
 import type { AuditRegions } from '../audit-regions.ts';
 import {
@@ -12,7 +12,6 @@ import {
   linkBefore,
   parseEntry,
   RecentKeys,
-  type StreamedImage,
   unseenHeadOf,
 } from '../core/archiving.ts';
 import { enterJob } from '../fence.ts';
@@ -28,8 +27,8 @@ export interface StreamEvent {
       readonly SequenceNumber?: string;
       /** Unix seconds. */
       readonly ApproximateCreationDateTime?: number;
-      readonly OldImage?: StreamedImage;
-      readonly NewImage?: StreamedImage;
+      readonly OldImage?: StoredItem;
+      readonly NewImage?: StoredItem;
     };
   }[];
 }

@@ -9,7 +9,7 @@ import {
   regionStatusKey,
   writeProbeKey,
 } from '../../protocol/items.ts';
-import type { FeedStatus } from '../core/steadiness.ts';
+import type { FeedStatus } from '../../protocol/steadiness.ts';
 import { numberOf, textOf } from './record-items.ts';
 import type { Store } from './store.ts';
 import { controlKey, type TableCalls } from './table-calls.ts';

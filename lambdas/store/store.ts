@@ -3,10 +3,11 @@
 import { EdenFieldError } from '../../protocol/errors.ts';
 import type { RecordKey } from '../../protocol/names.ts';
 import type { ObserverReport, RoutingState } from '../../protocol/routing.ts';
+import type { FeedStatus } from '../../protocol/steadiness.ts';
 import type { Version } from '../../protocol/versions.ts';
 import type { Generation } from '../core/admission.ts';
 import type { AuditState, Content, Copy, StoredRecord } from '../core/record.ts';
-import type { Beat, FeedStatus } from '../core/steadiness.ts';
+import type { Beat } from '../core/steadiness.ts';
 
 /** One conditional write of a record: payload, version and settled sequence land together, or not at all. */
 export interface RecordWrite {

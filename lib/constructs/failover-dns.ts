@@ -8,7 +8,7 @@ import { Construct } from 'constructs';
 import { type Config, regionalName } from '../../config/config.ts';
 import { PATHS } from '../../protocol/messages.ts';
 import { METRICS } from '../../protocol/metrics.ts';
-import { evacuatedAlarmName, originName, projectName } from '../names.ts';
+import { evacuatedAlarmName, healthCheckNames, originName } from '../names.ts';
 import { observerMetric } from './observer.ts';
 import { onCallTopic } from './on-call-topics.ts';
 
@@ -35,7 +35,7 @@ export class FailoverDns extends Construct {
         childHealthChecks: [primary.attrHealthCheckId, evacuated.attrHealthCheckId],
         healthThreshold: BOTH,
       },
-      healthCheckTags: this.named(`${projectName(config.stage)} primary answers and is not evacuated`),
+      healthCheckTags: this.named(healthCheckNames(config.stage).primaryServes),
     });
 
     this.record('PRIMARY', config, domain, regions.primary, primaryServes);
@@ -56,7 +56,7 @@ export class FailoverDns extends Construct {
         requestInterval: dns.checkIntervalMs / 1_000,
         failureThreshold: dns.checkFailures,
       },
-      healthCheckTags: this.named(`${projectName(stage)} ${role} answers`),
+      healthCheckTags: this.named(healthCheckNames(stage)[role]),
     });
   }
 
@@ -90,7 +90,7 @@ export class FailoverDns extends Construct {
         inverted: false,
         insufficientDataHealthStatus: 'LastKnownStatus',
       },
-      healthCheckTags: this.named(`${projectName(stage)} primary is not evacuated`),
+      healthCheckTags: this.named(healthCheckNames(stage).notEvacuated),
     });
     check.node.addDependency(alarm);
     return check;

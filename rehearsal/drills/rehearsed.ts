@@ -1,9 +1,10 @@
 // The rehearsal as the system that is drilled: one after the other, each with nothing done to it yet.
 import { rm } from 'node:fs/promises';
-import { ROUTING_KEY } from '../../protocol/items.ts';
-import { routingStateOf, type StoredItem } from '../../protocol/routing-items.ts';
+import { ROUTING_KEY, type StoredItem } from '../../protocol/items.ts';
+import { routingStateOf } from '../../protocol/routing-items.ts';
 import { assemblyOf } from '../assembly/synthesis.ts';
 import { credentialsOf, OPERATOR } from '../aws/credentials.ts';
+import { preciseNow } from '../measuring.ts';
 import type { LinkConditions } from '../supervisor/link.ts';
 import { type Rehearsal, startRehearsal } from '../supervisor/rehearsal.ts';
 import { operatorOf } from './operator.ts';
@@ -94,15 +95,21 @@ function systemOf(
 ): StoredSystem {
   const { failoverName, resolver, regions } = rehearsal;
   const dns = options.dns && failoverName !== undefined ? { name: failoverName, resolver } : undefined;
+  const quorum = regions.find(({ role }) => role === 'quorum')?.region;
   const usual = new Map<string, LinkConditions>();
   const page = `eden-field-${options.stage}-failover-page`;
   return {
     regions: regions.flatMap(({ region, role, endpoint }) =>
       role === 'quorum' || endpoint === undefined ? [] : [{ region, role, endpoint }],
     ),
+    ...(quorum === undefined ? {} : { quorum }),
     ...(dns ? { dns } : {}),
     token: (tenant = TENANT) => rehearsal.token({ tenant, ttlS: TOKEN_TTL_S }),
     fault: (region, fault, into) => rehearsal.fault(region, fault, into),
+    cutWay(from, to, cut) {
+      rehearsal.cutWay(from, to, cut);
+      return preciseNow();
+    },
     disableLatch(disabled) {
       const check = rehearsal.state().healthChecks.find(({ kind }) => kind === 'alarm');
       if (check === undefined) throw new DrillError('no health check follows an alarm');
@@ -117,6 +124,7 @@ function systemOf(
       return Item && routingStateOf(Item);
     },
     observers: regions.map(({ region }) => region),
+    reports: () => rehearsal.state().routing?.reports,
     paging: () =>
       rehearsal
         .state()

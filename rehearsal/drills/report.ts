@@ -19,6 +19,7 @@ svg { width: 100%; height: auto; display: block; } svg text { font: 11px system-
 .region-0 { fill: var(--region-0); } .region-1 { fill: var(--region-1); } .failed { fill: var(--failed); }
 .grid { stroke: var(--line); } line.fault { stroke: var(--failed); stroke-width: 1.5; } line.good { stroke: var(--good); stroke-width: 1.5; }
 line.plain { stroke: var(--soft); stroke-dasharray: 4 3; } line.gap { stroke: var(--soft); stroke-width: 2; }
+svg text.mark { paint-order: stroke; stroke: var(--card); stroke-width: 3px; stroke-linejoin: round; }
 svg text.fault { fill: var(--failed); } svg text.good { fill: var(--good); } svg text.note { fill: var(--soft); }
 .label { white-space: nowrap; }
 .key { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin: 0 5px 0 14px; }

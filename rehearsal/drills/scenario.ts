@@ -6,6 +6,8 @@ import type { FreshSystem } from './system.ts';
 export interface DrillOptions {
   readonly config: Config;
   readonly seed: number;
+  /** One of the scenario's. @default all of them */
+  readonly variant?: string;
   /** The clients' own switches; off only to show that a drill then fails. @default true */
   readonly fallback?: boolean;
   readonly silenceDetection?: boolean;
@@ -24,6 +26,8 @@ export interface Scenario {
   readonly title: string;
   /** What it shows, in a sentence or two. */
   readonly about: string;
+  /** Names of what it does, each on a system of its own, where that is more than one thing. */
+  readonly variants?: readonly string[];
   /** @throws DrillError it could not be run as described, so that it says nothing about the system */
   run(fresh: FreshSystem, options: DrillOptions): Promise<Outcome>;
 }

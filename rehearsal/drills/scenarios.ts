@@ -9,6 +9,7 @@ import { failback } from './scenarios/failback.ts';
 import { flapping } from './scenarios/flapping.ts';
 import { grayFailure } from './scenarios/gray-failure.ts';
 import { killPrimary } from './scenarios/kill-primary.ts';
+import { loneObserver } from './scenarios/lone-observer.ts';
 import { networkPartition } from './scenarios/network-partition.ts';
 import { offlineDays } from './scenarios/offline-days.ts';
 import { slowNetwork } from './scenarios/slow-network.ts';
@@ -18,6 +19,7 @@ export const SCENARIOS: readonly Scenario[] = [
   killPrimary,
   dataCentreOutage,
   networkPartition,
+  loneObserver,
   grayFailure,
   flapping,
   bothRegionsBad,
@@ -30,21 +32,38 @@ export const SCENARIOS: readonly Scenario[] = [
   backupSabotage,
 ];
 
-/** A name on the command line that is no scenario's. */
+/** What the command line names: a scenario, or one variant of it. */
+export interface Chosen {
+  readonly scenario: Scenario;
+  /** @default all of the scenario's */
+  readonly variant?: string;
+}
+
+/** A name on the command line that is no scenario's, and no variant's. */
 export class UnknownScenarioError extends Error {
   override readonly name = 'UnknownScenarioError';
-  constructor(name: string) {
-    const known = SCENARIOS.map((scenario) => scenario.name).join(', ');
-    super(`there is no scenario "${name}"; there is ${known}`);
+  constructor(what: string, name: string, known: readonly string[]) {
+    super(`there is no ${what} "${name}"; there is ${known.join(', ') || 'none'}`);
   }
 }
 
-/** The named ones in that order, or all. @throws UnknownScenarioError */
-export function scenariosOf(names: readonly string[]): readonly Scenario[] {
-  if (names.length === 0) return SCENARIOS;
+/** The named ones in that order, each as `scenario` or `scenario/variant`, or all. @throws UnknownScenarioError */
+export function scenariosOf(names: readonly string[]): readonly Chosen[] {
+  if (names.length === 0) return SCENARIOS.map((scenario) => ({ scenario }));
   return names.map((name) => {
-    const found = SCENARIOS.find((scenario) => scenario.name === name);
-    if (found === undefined) throw new UnknownScenarioError(name);
-    return found;
+    const [of, ...rest] = name.split('/');
+    const variant = rest.length > 0 ? rest.join('/') : undefined;
+    const scenario = SCENARIOS.find((it) => it.name === of);
+    if (scenario === undefined)
+      throw new UnknownScenarioError(
+        'scenario',
+        name,
+        SCENARIOS.map((it) => it.name),
+      );
+    if (variant === undefined) return { scenario };
+    const { variants = [] } = scenario;
+    if (!variants.includes(variant))
+      throw new UnknownScenarioError(`variant of ${scenario.name}`, variant, variants);
+    return { scenario, variant };
   });
 }

@@ -1,7 +1,8 @@
 // What a drill needs of the system it breaks: the rehearsal, or anything that behaves like one.
-import type { RoutingState } from '../../protocol/routing.ts';
+import type { ObserverReport, RoutingState } from '../../protocol/routing.ts';
 import type { Credentials } from '../aws/credentials.ts';
 import type { LinkConditions } from '../supervisor/link.ts';
+import type { WayCut } from '../supervisor/network.ts';
 import type { Rehearsal, RehearsalOptions } from '../supervisor/rehearsal.ts';
 
 export interface DrilledRegion {
@@ -20,6 +21,8 @@ export type OperatorCommand = 'evacuate' | 'failback' | 'restore' | 'journal' | 
 
 export interface DrilledSystem {
   readonly regions: readonly DrilledRegion[];
+  /** The region that only votes; absent where there is none. */
+  readonly quorum?: string | undefined;
   /** Absent where there is no failover name, or nobody wants to wait for it. */
   readonly dns?: { readonly name: string; readonly resolver: string };
   /** @param tenant @default one that all drills share */
@@ -27,12 +30,17 @@ export interface DrilledSystem {
   /** Resolves with the moment it was done, Unix ms; `revive` once the region serves again, `into` a partition from the
    * other regions where that is asked for. */
   fault(region: string, fault: Broken | 'revive', into?: 'partition'): Promise<number>;
+  /** Cuts the way between two regions and no other, or heals it; gives the moment it was done, Unix ms. */
+  cutWay(from: string, to: string, cut: WayCut | undefined): number;
   /** Disables the health check that keeps an evacuated primary out of DNS, or enables it again. */
   disableLatch(disabled: boolean): void;
-  /** As the table has it, read consistently where no drill breaks anything; undefined while nothing ever changed. */
+  /** As the table has it, read consistently in the quorum region; undefined while nothing ever changed.
+   * @throws {Error} it cannot be read there now */
   routing(): Promise<RoutingState | undefined>;
   /** Regions that have an observer. */
   readonly observers: readonly string[];
+  /** The latest report of each that ever reported; undefined while nobody could read them. */
+  reports(): readonly ObserverReport[] | undefined;
   /** Those of them whose observers wake somebody now, because nobody may move. */
   paging(): readonly string[];
   /** Runs a command as an operator would; resolves when it ends, whatever with. `signal` ends it early. */

@@ -1,7 +1,7 @@
 // The network of the rehearsal: links to every serving region from clients, from Route 53's checkers and from every
 // region (whose observers probe over them), with the round-trip times of the real places; and between regions, and from
 // outside to each, what the AWS process is told. A region that is cut off has nothing pass between it and anyone; what
-// it sends to itself never leaves it, so nothing cuts that.
+// it sends to itself never leaves it, so nothing cuts that. One way between two regions may be cut alone, too.
 import { OUTSIDE } from '../aws/credentials.ts';
 import { type Link, openLink } from './link.ts';
 import type { LinkState } from './messages.ts';
@@ -13,6 +13,10 @@ export type Source = (typeof SOURCES)[number];
 
 /** What a region is cut off from. */
 export type CutFrom = 'everyone' | 'regions';
+
+/** What does not pass from one region to another: `everything`, both ways and the data too, or only what the functions
+ * of the first ask of what the second serves. */
+export type WayCut = 'everything' | 'questions';
 
 export interface NetworkOptions {
   readonly regions: readonly string[];
@@ -32,6 +36,8 @@ export class Network {
   readonly #options: NetworkOptions;
   readonly #links: ReadonlyMap<string, Link>;
   readonly #cut = new Map<string, CutFrom>();
+  /** By {@link nameOf}. */
+  readonly #cutWays = new Map<string, WayCut>();
 
   private constructor(options: NetworkOptions, links: ReadonlyMap<string, Link>) {
     this.#options = options;
@@ -76,10 +82,24 @@ export class Network {
   setCut(region: string, from: CutFrom | undefined): void {
     if (from === undefined) this.#cut.delete(region);
     else this.#cut.set(region, from);
+    this.#changed((a, b) => a === region || b === region);
+  }
+
+  /** Cuts the way between two regions and no other; undefined heals it, unless one of them is cut off. */
+  setWay(from: string, to: string, cut: WayCut | undefined): void {
+    if (cut === undefined) this.#cutWays.delete(nameOf(from, to));
+    else this.#cutWays.set(nameOf(from, to), cut);
+    this.#changed((a, b) => (a === from && b === to) || (a === to && b === from));
+  }
+
+  #changed(concerns: (from: string, to: string) => boolean): void {
     for (const a of [...SOURCES, ...this.#options.regions])
       for (const b of this.#options.serving)
-        if (a === region || b === region) this.link(a, b)?.change({ cut: this.#isCut(a, b) });
-    this.#options.onRegionLinks(this.regionLinks.filter(({ between }) => between.includes(region)));
+        if (concerns(a, b))
+          this.link(a, b)?.change({
+            cut: this.#isCut(a, b) || this.#cutWays.get(nameOf(a, b)) === 'questions',
+          });
+    this.#options.onRegionLinks(this.regionLinks.filter(({ between: [a, b] }) => concerns(a, b)));
   }
 
   /** Between any two regions, and from outside to each. */
@@ -101,6 +121,7 @@ export class Network {
   #isCut(from: string, to: string): boolean {
     if (from === to) return false;
     if (!this.#options.regions.includes(from)) return this.#cut.get(to) === 'everyone';
-    return this.#cut.has(from) || this.#cut.has(to);
+    const isWayCut = (a: string, b: string) => this.#cutWays.get(nameOf(a, b)) === 'everything';
+    return this.#cut.has(from) || this.#cut.has(to) || isWayCut(from, to) || isWayCut(to, from);
   }
 }

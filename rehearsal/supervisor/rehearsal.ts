@@ -12,7 +12,7 @@ import { Cleanup } from './cleanup.ts';
 import { signingKey, signToken } from './keys.ts';
 import type { Link } from './link.ts';
 import type { AwsProcessOptions, MetricPoint } from './messages.ts';
-import type { Source } from './network.ts';
+import type { Source, WayCut } from './network.ts';
 import { type Aws, startPlant } from './plant.ts';
 import { serveNear } from './ports.ts';
 import { FaultRefused } from './region-runner.ts';
@@ -92,6 +92,11 @@ export interface Rehearsal
    * @throws Error the function failed; says how
    */
   runSchedule(region: string, schedule: string, atMs?: number): Promise<void>;
+  /**
+   * Cuts the way between two regions and no other; undefined heals it.
+   * @throws RangeError they are not two regions of this rehearsal
+   */
+  cutWay(from: string, to: string, cut: WayCut | undefined): void;
   /** Disables a health check, or enables it again, as an operator may in Route 53. @throws RangeError there is none */
   disableHealthCheck(id: string, disabled: boolean): void;
   /** The way from a source outside to a region; undefined for a region that serves nobody. */
@@ -241,6 +246,14 @@ async function start(options: RehearsalOptions, cleanup: Cleanup, given?: AbortS
     }
     tell({});
   };
+  const cutWay: Rehearsal['cutWay'] = (from, to, cut) => {
+    const known = runners.map(({ plan }) => plan.region);
+    if (from === to || !known.includes(from) || !known.includes(to))
+      throw new RangeError(`a way is between two of ${known.join(', ')}, got "${from}" and "${to}"`);
+    const line = `the way from ${from} to ${to} is ${cut === undefined ? 'open' : `cut for ${cut}`}`;
+    timeline.add({ type: 'log', at: preciseNow(), from: 'supervisor', line });
+    network.setWay(from, to, cut);
+  };
   const token: Rehearsal['token'] = ({ tenant = 'demo', ...rest } = {}) =>
     signToken(key, { issuer: auth.issuer, audience: auth.audience, tenant, ...rest });
   const listen: Rehearsal['listen'] = (listener) => timeline.listen(listener);
@@ -275,6 +288,7 @@ async function start(options: RehearsalOptions, cleanup: Cleanup, given?: AbortS
     plantRecords: (records, planting) => storage.plantRecords(records, planting),
     runSchedule,
     clockAheadMs: clockAheadMs(),
+    cutWay,
     disableHealthCheck: (id, disabled) => dns.route53.disable(id, disabled),
     link: (source, region) => network.link(source, region),
     listen,

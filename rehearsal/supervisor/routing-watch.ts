@@ -1,8 +1,8 @@
 // Who is active, as the table itself says: read every second through a region that is well, as an operator would read
 // it, so that the console and whoever asks for the state see what the functions see. What is new becomes an event.
-import { observerKey, ROUTING_KEY } from '../../protocol/items.ts';
+import { observerKey, ROUTING_KEY, type StoredItem } from '../../protocol/items.ts';
 import type { RoutingChange, Vote } from '../../protocol/routing.ts';
-import { reportOf, routingStateOf, type StoredItem } from '../../protocol/routing-items.ts';
+import { reportOf, routingStateOf } from '../../protocol/routing-items.ts';
 import { signedCall } from '../aws/signed-call.ts';
 import type { Aws } from './plant.ts';
 import type { RegionState, RoutingView } from './state.ts';

@@ -1,6 +1,8 @@
 // `npm run audit` as a command: on a table and buckets that any SDK client can use, and what it refuses.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
@@ -70,6 +72,7 @@ test('on a table and buckets as AWS has them: verifies, fills, verifies again', 
   };
   const client = { endpoint: aws.endpoint, credentials };
   const dynamodb = new DynamoDBClient({ ...client, region: PRIMARY });
+  const state = join(tmpdir(), `eden-audit-${process.pid}.json`);
   const trail = trailOf(NOTE, 3, { elsewhere: { 1: LARGE } });
   const [, , last = assert.fail()] = trail;
   try {
@@ -108,9 +111,20 @@ test('on a table and buckets as AWS has them: verifies, fills, verifies again', 
     const after = await audit(['verify', ...one, '--endpoint', aws.endpoint], environment);
     assert.equal(after.code, 0, after.stdout);
     assert.match(after.stdout, /^us-east-1: 1 records, 3 entries, 1 payloads beside them, 0 broken$/m);
+    // Of a rehearsal, by the word it left, with keys that are its own.
+    const { accessKeyId, secretAccessKey } = credentials;
+    const left = {
+      stage: 'dev',
+      table: TABLE,
+      aws: { endpoint: aws.endpoint, accessKeyId, secretAccessKey },
+    };
+    await writeFile(state, JSON.stringify(left));
+    const rehearsed = await audit(['verify', ...one, '--state', state]);
+    assert.equal(rehearsed.code, 0, rehearsed.stdout + rehearsed.stderr);
   } finally {
     dynamodb.destroy();
     await aws.close();
+    await rm(state, { force: true });
   }
 });
 
@@ -118,6 +132,8 @@ test('what it does not understand, or cannot reach, ends with 2', async () => {
   const cases: readonly (readonly [readonly string[], RegExp])[] = [
     [['mend'], /expected verify or fill, got "mend"[\s\S]*Exit code/],
     [['fill'], /fill takes one --region, got 0/],
+    [['verify', '--state', 'nowhere.json'], /no rehearsal runs here: start one with npm start/],
+    [['verify', '--stage', 'moon'], /--stage is one of dev, prod, gov, got "moon"/],
     [['verify', '--tenant', 'acme'], /--tenant, --collection and --id together/],
     [['verify', 'all', '--endpoint', 'http://127.0.0.1:1'], /^audit: .*ECONNREFUSED/],
   ];

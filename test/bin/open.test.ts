@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -68,6 +70,23 @@ test('a table that is not there, and an endpoint that does not answer, are error
     refused(/open: .*not found/i),
   );
   await assert.rejects(open('--endpoint', 'http://127.0.0.1:1'), refused(/ECONNREFUSED/));
+});
+
+test('without a stage it is about the rehearsal that runs here, with its own keys', async () => {
+  const { accessKeyId, secretAccessKey } = table.credentials(region);
+  const state = join(tmpdir(), `eden-open-${process.pid}.json`);
+  const aws = { endpoint: table.endpoint, accessKeyId, secretAccessKey };
+  await client.send(
+    new PutItemCommand({
+      TableName: table.tableName,
+      Item: { ...key, status: { S: 'open' }, restoreEpoch: { N: '9' } },
+    }),
+  );
+  await writeFile(state, JSON.stringify({ stage: 'dev', table: table.tableName, aws }));
+  const { stdout } = await open('--state', state);
+  assert.match(stdout, /is open already, restore epoch 9/);
+  await rm(state);
+  await assert.rejects(open('--state', state), refused(/no rehearsal runs here: start one with npm start/));
 });
 
 test('what it does not understand is answered with how it is used', async () => {

@@ -1,8 +1,8 @@
 // Facts as an operator's command would have gathered them, all well unless said otherwise.
 import type { Facts } from '../../bin/routing/facts.ts';
 import type { HealthLook, ReadyLook } from '../../bin/routing/looks.ts';
-import type { FeedStatus } from '../../bin/routing/table.ts';
 import type { RoutingState } from '../../protocol/routing.ts';
+import type { FeedStatus } from '../../protocol/steadiness.ts';
 
 export const PRIMARY = 'us-east-2';
 export const STANDBY = 'us-west-2';

@@ -1,7 +1,7 @@
 // An archiver in memory: its region's bucket and the peers', the stream's events, and what it did.
 import assert from 'node:assert/strict';
-import type { StreamedImage } from '../../lambdas/core/archiving.ts';
 import { createArchiver, type StreamEvent } from '../../lambdas/routes/archiver.ts';
+import type { StoredItem } from '../../protocol/items.ts';
 import { recordPk } from '../../protocol/items.ts';
 import type { RecordKey } from '../../protocol/names.ts';
 import type { RoutingState } from '../../protocol/routing.ts';
@@ -13,7 +13,7 @@ import { Jobs } from './who-is-active.ts';
 export const T = 1_800_000_000_000;
 
 /** The record's image with these of its entries in the outbox, committed at that time. */
-export function imageOf(trail: readonly TrailEntry[], commitMs: number): StreamedImage {
+export function imageOf(trail: readonly TrailEntry[], commitMs: number): StoredItem {
   const last = trail.at(-1) ?? assert.fail('expected an entry');
   return {
     pk: { S: recordPk(last.entry.record) },
@@ -25,7 +25,7 @@ export function imageOf(trail: readonly TrailEntry[], commitMs: number): Streame
   };
 }
 
-function eventOf(images: readonly StreamedImage[], ageMs = 0): StreamEvent {
+function eventOf(images: readonly StoredItem[], ageMs = 0): StreamEvent {
   return {
     Records: images.map((image, index) => ({
       dynamodb: {
@@ -89,7 +89,7 @@ export class Archiver {
   }
 
   /** What the batch's answer says failed. */
-  async deliver(images: readonly StreamedImage[], ageMs = 0): Promise<readonly string[]> {
+  async deliver(images: readonly StoredItem[], ageMs = 0): Promise<readonly string[]> {
     const { batchItemFailures } = await this.run(eventOf(images, ageMs));
     return batchItemFailures.map(({ itemIdentifier }) => itemIdentifier);
   }

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
-import { checkFeed, type FeedStatus, freshestAgeMs, isSteady } from '../../lambdas/core/steadiness.ts';
+import { checkFeed, freshestAgeMs, isSteady } from '../../lambdas/core/steadiness.ts';
 import { createObserver, type ObserverParts } from '../../lambdas/routes/observer.ts';
 import { type Store, StoreUnavailableError } from '../../lambdas/store/store.ts';
 import { ROUTING_KEY } from '../../protocol/items.ts';
+import type { FeedStatus } from '../../protocol/steadiness.ts';
 import type { RunningTable } from '../../rehearsal/aws/start-table.ts';
 import { Functions, openTable, REGIONS } from './functions.ts';
 

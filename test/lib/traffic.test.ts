@@ -2,6 +2,7 @@
 // polarity.test.ts.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { whereFrom } from '../../bin/routing/where.ts';
 import { DEV, ofType, only, stackNamed, synthesize } from './assembly.ts';
 
 const stacks = synthesize(DEV);
@@ -24,6 +25,25 @@ test('checks the regional names as often as configured, and never the failover n
     assert.equal(check.FailureThreshold, DEV.dns.checkFailures);
     assert.equal(check.EnableSNI, true);
   }
+});
+
+test('what npm run status looks for are the checks that the template makes, by their names', async () => {
+  const where = await whereFrom({ stage: 'dev', state: 'none' });
+  assert.ok(where?.dns.kind === 'name');
+  const { endpoints, alarm, calculated } = where.dns.checks;
+  const made = new Map(
+    ofType(traffic, 'AWS::Route53::HealthCheck').map(([, { Properties }]) => [
+      Properties.HealthCheckTags[0].Value,
+      Properties.HealthCheckConfig,
+    ]),
+  );
+  assert.deepEqual(
+    [...made.keys()].sort(),
+    [...endpoints.map(({ name }) => name), alarm.name, calculated.name].sort(),
+  );
+  for (const { name, host } of endpoints) assert.equal(made.get(name).FullyQualifiedDomainName, host);
+  assert.deepEqual(made.get(alarm.name).AlarmIdentifier, { Name: alarm.alarmName, Region: alarm.region });
+  assert.equal(made.get(calculated.name).Type, 'CALCULATED');
 });
 
 test('the alarm is one Route 53 can follow, on what the standby observer sends', () => {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { HEADERS } from '../../protocol/messages.ts';
-import type { RoutingState } from '../../protocol/routing.ts';
+import type { ObserverReport, RoutingState } from '../../protocol/routing.ts';
 import { Acting } from '../../rehearsal/drills/failover/acting.ts';
 import { Watch } from '../../rehearsal/drills/failover/watch.ts';
 import { Stopping } from '../../rehearsal/drills/stopping.ts';
@@ -42,8 +42,14 @@ async function drilled(t: TestContext, over: Partial<DrilledSystem> = {}) {
       return performance.timeOrigin + performance.now();
     },
     routing: async () => undefined,
+    quorum: 'third',
     observers: ['east', 'west', 'third'],
     paging: () => [],
+    reports: () => undefined,
+    cutWay(from, to, cut) {
+      faults.push(`${from} to ${to} ${cut ?? 'open'}`);
+      return performance.timeOrigin + performance.now();
+    },
     disableLatch: (disabled) => void faults.push(`latch ${disabled ? 'off' : 'on'}`),
     operator: async () => ({ code: 0, said: 'done\n' }),
     broken: new Promise(() => undefined),
@@ -119,6 +125,64 @@ test('it waits for what it is told to see, and gives up in time on what never co
     acting.marks.map(({ text }) => text),
     ['west active', 'DNS-only served by west'],
   );
+});
+
+test('ways cut one by one are healed together, and count as fault and revival', async (t) => {
+  const { acting, faults } = await drilled(t);
+  acting.cutWay('quorum', 'primary', 'questions');
+  acting.cutWay('quorum', 'standby', 'everything');
+  assert.ok(acting.faultAt);
+  acting.healWays();
+  acting.healWays();
+  assert.deepEqual(faults, [
+    'third to east questions',
+    'third to west everything',
+    'third to east open',
+    'third to west open',
+  ]);
+  assert.ok((acting.seen.revivedAt ?? 0) >= (acting.faultAt ?? 0));
+});
+
+test('the region that only votes is cut off like another, where there is one', async (t) => {
+  const three = await drilled(t);
+  await three.acting.fault('quorum', 'partition');
+  await three.acting.revive('quorum');
+  assert.deepEqual(three.faults, ['third partition', 'third revive']);
+  const two = await drilled(t, { quorum: undefined });
+  await assert.rejects(two.acting.fault('quorum', 'partition'), /there is no quorum region/);
+});
+
+test('it waits for one region to page, whoever else does', async (t) => {
+  let paging: readonly string[] = ['east'];
+  const { acting } = await drilled(t, { paging: () => paging });
+  await acting.untilPaging('quorum', 150);
+  assert.deepEqual(acting.marks, []);
+  paging = ['east', 'third'];
+  await acting.untilPaging('quorum', 10_000);
+  assert.deepEqual(
+    acting.marks.map(({ text }) => text),
+    ['third pages'],
+  );
+});
+
+test('a look says who votes and who abstains by fresh reports, and nothing while nobody can read them', async (t) => {
+  const report = (observer: string, ageMs: number, over: Partial<ObserverReport> = {}): ObserverReport => {
+    const at = Date.now() - ageMs;
+    return { observer, slotMs: at, at, watched: {}, ...over };
+  };
+  const vote = { observer: '', against: 'east', epoch: 0, at: 0, emergency: false, why: '' };
+  let reports: readonly ObserverReport[] | undefined;
+  const { acting, watch } = await drilled(t, { reports: () => reports });
+  await acting.pause(50);
+  assert.equal('reported' in (watch.latest ?? {}), false);
+  reports = [
+    report('east', 0),
+    report('west', 0, { vote }),
+    report('third', 0, { vote, abstains: 'cut off' }),
+    report('gone', 60_000, { vote }),
+  ];
+  await acting.pause(1_100);
+  assert.deepEqual(watch.latest?.reported, { voting: ['west'], abstaining: ['third'] });
 });
 
 test('without a client that knows only a name nobody waits for it', async (t) => {

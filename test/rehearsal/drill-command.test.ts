@@ -10,6 +10,7 @@ const NAMES = [
   'kill-primary',
   'data-centre-outage',
   'network-partition',
+  'lone-observer',
   'gray-failure',
   'flapping',
   'both-regions-bad',
@@ -51,9 +52,17 @@ test('a wrong option is refused by name', () => {
 test('without a name all scenarios are run, with names those in that order', () => {
   assert.ok(scenariosOf([]).length > 0);
   assert.deepEqual(
-    scenariosOf(['kill-primary', 'kill-primary']).map(({ name }) => name),
+    scenariosOf(['kill-primary', 'kill-primary']).map(({ scenario }) => scenario.name),
     ['kill-primary', 'kill-primary'],
   );
+});
+
+test('a variant is named behind its scenario, and one that is not there is refused with those that are', () => {
+  const [chosen] = scenariosOf(['failback/cut-off']);
+  assert.deepEqual([chosen?.scenario.name, chosen?.variant], ['failback', 'cut-off']);
+  for (const name of ['failback/', 'failback/nothing', 'failback/cut-off/more'])
+    assert.throws(() => scenariosOf([name]), /no variant of failback ".*"; there is failback, cut-off$/);
+  assert.throws(() => scenariosOf(['slow-network/x']), /no variant of slow-network "x"; there is none$/);
 });
 
 test('the same seed gives the same choices', () => {

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import type { RoutingChange } from '../../protocol/routing.ts';
 import type { OperationEntry } from '../../rehearsal/drills/failover/history.ts';
 import type { FailoverPlan } from '../../rehearsal/drills/failover/scenario.ts';
-import type { Look, Ordered, Seen } from '../../rehearsal/drills/failover/seen.ts';
+import type { Look, Seen } from '../../rehearsal/drills/failover/seen.ts';
 import {
   activeLine,
   drainsLine,
@@ -24,65 +24,15 @@ import {
   refusedLine,
   verifiedLine,
 } from '../../rehearsal/drills/failover/verdicts.ts';
-import { keeps, type Line } from '../../rehearsal/drills/lines.ts';
 import { BOTH_REGIONS_BAD } from '../../rehearsal/drills/scenarios/both-regions-bad.ts';
 import { DATA_CENTRE_OUTAGE } from '../../rehearsal/drills/scenarios/data-centre-outage.ts';
 import { FAILBACK } from '../../rehearsal/drills/scenarios/failback.ts';
 import { FLAPPING } from '../../rehearsal/drills/scenarios/flapping.ts';
 import { GRAY_FAILURE } from '../../rehearsal/drills/scenarios/gray-failure.ts';
+import { LONE_OBSERVER } from '../../rehearsal/drills/scenarios/lone-observer.ts';
 import { NETWORK_PARTITION } from '../../rehearsal/drills/scenarios/network-partition.ts';
 import { stageConfig } from '../../rehearsal/supervisor/stage.ts';
-
-const FAULT = 1_000_000;
-const REVIVED = FAULT + 60_000;
-const END = FAULT + 120_000;
-
-function look(afterMs: number, over: Partial<Look> = {}): Look {
-  return { at: FAULT + afterMs, leadsTo: 'east', health: { east: 'ok', west: 'ok' }, paging: [], ...over };
-}
-
-function change(afterMs: number, over: Partial<RoutingChange> = {}): RoutingChange {
-  const at = FAULT + afterMs;
-  return {
-    epoch: at,
-    at,
-    what: 'move',
-    from: 'east',
-    to: 'west',
-    by: 'observers',
-    reason: 'three failed',
-    votes: [],
-    forced: false,
-    restoreEpoch: 0,
-    ...over,
-  };
-}
-
-function order(command: Ordered['command'], afterMs: number, code: number | null, said = ''): Ordered {
-  const at = FAULT + afterMs;
-  return { command, args: [], at, endedAt: at + 5_000, code, said };
-}
-
-function seen(over: Partial<Seen> = {}): Seen {
-  return {
-    region: 'east',
-    other: 'west',
-    observers: ['east', 'west', 'third'],
-    faultAt: FAULT,
-    revivedAt: REVIVED,
-    revivals: [REVIVED],
-    endedAt: END,
-    history: [],
-    looks: [],
-    changes: [],
-    orders: [],
-    ...over,
-  };
-}
-
-const passed = (line: Line | undefined) => line?.promise !== undefined && keeps(line.promise);
-/** Of several lines, which keep their promises; those that promise nothing are left out. */
-const verdictsOf = (lines: readonly Line[]) => lines.flatMap((it) => (it.promise ? [keeps(it.promise)] : []));
+import { change, FAULT, look, order, passed, seen, verdictsOf } from './planted-seen.ts';
 
 test('routing changes are moves; a drain is none', () => {
   const both = seen({ changes: [change(0, { what: 'drain' }), change(30_000)] });
@@ -155,14 +105,22 @@ for (const [what, over, expected] of [
     assert.deepEqual(verdictsOf(heldLines(seen({ ...FLAPS, ...over }), HELD)), expected);
   });
 
-test('what comes back without memory says 200, and DNS must not follow that', () => {
-  const cutOff = { revivals: [FAULT + 30_000, FAULT + 60_000] };
+test('what comes back without memory says 200, and DNS must not follow that once the alarm has to hold', () => {
+  const over = { changes: [change(5_000)], revivals: [FAULT + 20_000, FAULT + 60_000] };
+  const need = { heldAfterMs: 25_000, looksMin: 3 };
   const well = [31_000, 40_000, 59_000].map((afterMs) => look(afterMs, { leadsTo: 'west' }));
-  const verdicts = (...looks: readonly Look[]) => verdictsOf(memorylessLines(seen({ ...cutOff, looks }), 3));
+  const verdicts = (...looks: readonly Look[]) => verdictsOf(memorylessLines(seen({ ...over, looks }), need));
   assert.deepEqual(verdicts(...well), [true, true]);
   assert.deepEqual(verdicts(...well, look(58_000, { leadsTo: 'east' })), [true, false]);
+  assert.deepEqual(verdicts(...well, look(29_000, { leadsTo: 'east' })), [true, true], 'the alarm had time');
   assert.deepEqual(verdicts(...well.slice(1), look(50_000, AWAY)), [false, true], 'it knew too early');
   assert.deepEqual(verdicts(look(61_000), look(29_000)), [false, false], 'nobody looked');
+  const early = memorylessLines(seen({ ...over, looks: [look(29_000, { leadsTo: 'east' })] }), need)[0];
+  assert.equal(early?.text, '1 of 1');
+  assert.deepEqual(verdictsOf(memorylessLines(seen({ ...over, changes: [], looks: well }), need)), [
+    false,
+    false,
+  ]);
 });
 
 const LIFT = `disable its check now: curl -X PUT -d '{"disabled":true}' http://x`;
@@ -303,7 +261,15 @@ test('epochs have to rise with every change, and not to be behind their time', (
   assert.ok(!passed(epochsLine({ changes: [] })));
 });
 
-const PLANS = [DATA_CENTRE_OUTAGE, NETWORK_PARTITION, GRAY_FAILURE, FLAPPING, BOTH_REGIONS_BAD, FAILBACK];
+const PLANS = [
+  DATA_CENTRE_OUTAGE,
+  NETWORK_PARTITION,
+  LONE_OBSERVER,
+  GRAY_FAILURE,
+  FLAPPING,
+  BOTH_REGIONS_BAD,
+  FAILBACK,
+];
 
 const variantsOf = (plans: readonly FailoverPlan[]) =>
   plans.flatMap(({ name, variants, ...plan }) =>

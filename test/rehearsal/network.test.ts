@@ -36,7 +36,10 @@ const cutWays = () =>
 const cutStates = () => network.regionLinks.filter(({ cut }) => cut).map(({ between }) => between.join(' '));
 
 beforeEach(() => {
-  for (const region of REGIONS) network.setCut(region, undefined);
+  for (const region of REGIONS) {
+    network.setCut(region, undefined);
+    for (const to of REGIONS) network.setWay(region, to, undefined);
+  }
 });
 
 const toAndFrom = (region: string, froms: readonly string[]) =>
@@ -72,6 +75,35 @@ test('of two cuts one heals, and the way between them stays cut', () => {
   network.setCut(STANDBY, 'regions');
   network.setCut(PRIMARY, undefined);
   assert.deepEqual(cutWays(), toAndFrom(STANDBY, [PRIMARY, QUORUM]));
+});
+
+test('one way cut closes both directions and the data between the two, and nothing else', () => {
+  network.setWay(STANDBY, PRIMARY, 'everything');
+  assert.deepEqual(cutWays(), [`${PRIMARY} ${STANDBY}`, `${STANDBY} ${PRIMARY}`].sort());
+  assert.deepEqual(cutStates(), [`${PRIMARY} ${STANDBY}`]);
+  assert.deepEqual(
+    told.map(({ between }) => between),
+    [[PRIMARY, STANDBY]],
+  );
+  network.setWay(STANDBY, PRIMARY, undefined);
+  assert.deepEqual([cutWays(), cutStates()], [[], []]);
+});
+
+test('a way cut for questions lets the data through, and what is asked the other way round', () => {
+  network.setWay(STANDBY, PRIMARY, 'questions');
+  assert.deepEqual([cutWays(), cutStates()], [[`${STANDBY} ${PRIMARY}`], []]);
+  network.setWay(QUORUM, STANDBY, 'everything');
+  assert.deepEqual(cutStates(), [`${STANDBY} ${QUORUM}`]);
+});
+
+test('a way cut alone stays cut when one of its regions is revived, and the other way round', () => {
+  network.setWay(QUORUM, PRIMARY, 'everything');
+  network.setCut(QUORUM, 'regions');
+  network.setCut(QUORUM, undefined);
+  assert.deepEqual(cutWays(), [`${QUORUM} ${PRIMARY}`]);
+  network.setCut(QUORUM, 'regions');
+  network.setWay(QUORUM, PRIMARY, undefined);
+  assert.deepEqual(cutWays(), [`${QUORUM} ${PRIMARY}`, `${QUORUM} ${STANDBY}`]);
 });
 
 test('all who call a region are led to where it listens, or turned away', async () => {

@@ -1,9 +1,9 @@
 // What a rehearsal shows of who is active, and what of it is news.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { observerKey, ROUTING_KEY } from '../../protocol/items.ts';
+import { observerKey, ROUTING_KEY, type StoredItem } from '../../protocol/items.ts';
 import { nextRouting, type ObserverReport, type RoutingState, type Vote } from '../../protocol/routing.ts';
-import { reportItemOf, routingItemOf, type StoredItem } from '../../protocol/routing-items.ts';
+import { reportItemOf, routingItemOf } from '../../protocol/routing-items.ts';
 import { RoutingWatch } from '../../rehearsal/supervisor/routing-watch.ts';
 import type { RegionCondition, RehearsalEvent } from '../../rehearsal/supervisor/state.ts';
 import { PRIMARY, QUORUM, STANDBY } from './fake-deployment.ts';

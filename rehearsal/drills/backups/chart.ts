@@ -5,8 +5,6 @@ import { type Drawn, syncSection } from '../sync/chart.ts';
 import type { BareCall } from './bare-load.ts';
 
 const HEIGHT = 200;
-const TICKS_S = [10, 20, 30, 60, 120, 300];
-const TICKS_MAX = 14;
 
 export function backupSection(
   heading: string,
@@ -33,7 +31,7 @@ export function backupSection(
 }
 
 function bareChart(bare: readonly BareCall[], { regions, startedAt, endedAt, marks }: Drawn): string {
-  const frame = frameOf(startedAt, endedAt, HEIGHT);
+  const frame = frameOf(startedAt, endedAt, HEIGHT, marks);
   const { bars, most } = stackedBars(frame, [
     ...regions.map((region) => ({
       style: regionStyle(regions, region),
@@ -41,16 +39,14 @@ function bareChart(bare: readonly BareCall[], { regions, startedAt, endedAt, mar
     })),
     { style: 'failed', perSecond: countPerSecond(bare, frame, ({ ok }) => (ok ? 0 : 1)) },
   ]);
-  const spanS = (endedAt - startedAt) / 1_000;
-  const everyMs = 1_000 * (TICKS_S.find((seconds) => spanS / seconds <= TICKS_MAX) ?? 600);
   return svg(
     frame,
     'Bare calls per second by Region',
     [
       yAxis(frame, [0, most / 2, most], (value) => value / most, 'calls/s'),
-      timeAxis(frame, startedAt, everyMs, 's'),
+      timeAxis(frame, startedAt, 's'),
       bars,
-      markers(frame, marks),
+      markers(frame),
     ].join(''),
   );
 }

@@ -1,9 +1,10 @@
 // The hands of a failover drill: breaks, revives, orders and waits, and remembers when it did what.
 import { Agent } from 'node:http';
-import type { Config } from '../../../config/config.ts';
+import type { Config, Role } from '../../../config/config.ts';
 import { PROBE_MS_MAX } from '../../../protocol/limits.ts';
 import { PATHS } from '../../../protocol/messages.ts';
 import { preciseNow } from '../../measuring.ts';
+import type { WayCut } from '../../supervisor/network.ts';
 import { getPlainly } from '../plain-http.ts';
 import type { Stopping } from '../stopping.ts';
 import type { Marker } from '../svg.ts';
@@ -54,6 +55,7 @@ export class Acting implements Acts {
   /** Of the first fault or order. */
   faultAt: number | undefined;
   readonly #revivals: number[] = [];
+  readonly #cutWays: (readonly [string, string])[] = [];
   #latchDisabledAt: number | undefined;
   #latchEnabledAt: number | undefined;
   #verifiedAt: number | null | undefined;
@@ -81,20 +83,41 @@ export class Acting implements Acts {
     };
   }
 
-  regionOf(role: ServingRole): string {
-    return this.#region(role).region;
+  regionOf(role: Role): string {
+    if (role !== 'quorum') return this.#region(role).region;
+    const { quorum } = this.#options.system;
+    if (quorum === undefined) throw new DrillError('there is no quorum region');
+    return quorum;
   }
 
-  async fault(role: ServingRole, fault: Broken): Promise<void> {
-    const { region } = this.#region(role);
+  async fault(role: Role, fault: Broken): Promise<void> {
+    const region = this.regionOf(role);
     this.#options.step(`${region} is ${WORDS[fault]}`);
     const at = await this.#orStopped(this.#options.system.fault(region, fault));
     this.#begun(at);
     this.#mark(at, fault, 'fault');
   }
 
-  async revive(role: ServingRole, into?: 'partition'): Promise<void> {
-    const { region } = this.#region(role);
+  cutWay(from: Role, to: Role, cut: WayCut): void {
+    const [a, b] = [this.regionOf(from), this.regionOf(to)];
+    this.#options.step(`the way from ${a} to ${b} is cut for ${cut}`);
+    const at = this.#options.system.cutWay(a, b, cut);
+    this.#cutWays.push([a, b]);
+    this.#begun(at);
+    this.#mark(at, `${from} to ${to} cut`, 'fault');
+  }
+
+  healWays(): void {
+    const ways = this.#cutWays.splice(0);
+    this.#options.step(`healing ${ways.map((way) => way.join(' to ')).join(', ')}`);
+    for (const [from, to] of ways) this.#options.system.cutWay(from, to, undefined);
+    const at = preciseNow();
+    this.#revivals.push(at);
+    this.#mark(at, 'healed', 'plain');
+  }
+
+  async revive(role: Role, into?: 'partition'): Promise<void> {
+    const region = this.regionOf(role);
     this.#options.step(`reviving ${region}${into ? `, ${WORDS[into]}` : ''}`);
     await this.#orStopped(this.#options.system.fault(region, 'revive', into));
     const at = preciseNow();
@@ -146,12 +169,18 @@ export class Acting implements Acts {
     }
   }
 
-  async untilPaging(whose: 'all' | 'none', withinMs: number): Promise<void> {
+  async untilPaging(whose: 'all' | 'none' | Role, withinMs: number): Promise<void> {
     const { observers } = this.#options.system;
-    this.#options.step(whose === 'all' ? 'waiting for every observer to page' : 'waiting for pages to clear');
-    const wanted = whose === 'all' ? observers.length : 0;
-    if (await this.#untilSeen(({ paging }) => paging.length === wanted, withinMs))
-      this.#mark(preciseNow(), whose === 'all' ? 'all page' : 'pages cleared', 'plain');
+    if (whose === 'none') {
+      this.#options.step('waiting for pages to clear');
+      if (await this.#untilSeen(({ paging }) => paging.length === 0, withinMs))
+        this.#mark(preciseNow(), 'pages cleared', 'plain');
+      return;
+    }
+    const wanted = whose === 'all' ? observers : [this.regionOf(whose)];
+    this.#options.step(`waiting for ${wanted.length === 1 ? wanted[0] : 'every observer'} to page`);
+    if (await this.#untilSeen(({ paging }) => wanted.every((region) => paging.includes(region)), withinMs))
+      this.#mark(preciseNow(), whose === 'all' ? 'all page' : `${wanted[0]} pages`, 'plain');
   }
 
   async order(command: OperatorCommand, args: readonly string[]): Promise<void> {

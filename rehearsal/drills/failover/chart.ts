@@ -2,13 +2,13 @@
 // request.
 import {
   BOTTOM,
+  centred,
   countPerSecond,
   escapeXml,
   frameOf,
   type Marker,
   markers,
   niceMax,
-  niceStep,
   px,
   regionStyle,
   stackedBars,
@@ -20,8 +20,8 @@ import type { VariantResult } from './run.ts';
 
 /** Answers per second, region upon region, failures on top; the DNS-only client as a strip below. */
 export function runChart(result: VariantResult, regions: readonly string[]): string {
-  const { history, startedAt, endedAt, faultAt } = result;
-  const frame = frameOf(startedAt, endedAt, 230);
+  const { history, startedAt, endedAt, faultAt, marks } = result;
+  const frame = frameOf(startedAt, endedAt, 230, marks);
   const library = history.filter(({ client }) => client === 'library');
   const count = (counts: (entry: (typeof library)[number]) => boolean) =>
     countPerSecond(library, frame, (entry) => (counts(entry) ? 1 : 0));
@@ -44,10 +44,10 @@ export function runChart(result: VariantResult, regions: readonly string[]): str
     `Requests per second by region, ${result.variant.name}`,
     [
       yAxis(frame, [0, most / 2, most], (value) => value / most, 'requests/s'),
-      timeAxis(frame, faultAt, 10_000, 's'),
+      timeAxis(frame, faultAt, 's'),
       bars,
       dns,
-      markers(frame, result.marks),
+      markers(frame),
     ].join(''),
   );
 }
@@ -57,7 +57,10 @@ export function faultChart(result: VariantResult, regions: readonly string[]): s
   const { history, faultAt, measurements } = result;
   const { longestGap, redirectMs = null } = measurements;
   const to = faultAt + Math.min(5_000, Math.max(800, longestGap.to - faultAt + 300, (redirectMs ?? 0) + 300));
-  const frame = frameOf(faultAt - 250, to, 250);
+  const frame = frameOf(faultAt - 250, to, 250, [
+    { at: faultAt, text: 'fault', style: 'fault' },
+    ...redirectMark(faultAt, redirectMs),
+  ]);
   const near = history.filter(
     ({ client, endedAt }) => client === 'library' && endedAt >= frame.from && endedAt <= frame.to,
   );
@@ -72,29 +75,25 @@ export function faultChart(result: VariantResult, regions: readonly string[]): s
     .join('');
   const gap =
     longestGap.to <= frame.to
-      ? `<line class="gap" x1="${px(frame.x(longestGap.from))}" x2="${px(frame.x(longestGap.to))}" y1="${px(frame.y(0.5))}" y2="${px(frame.y(0.5))}"/><text class="note" text-anchor="middle" x="${px((frame.x(longestGap.from) + frame.x(longestGap.to)) / 2)}" y="${px(frame.y(0.5) - 5)}">no answer for ${longestGapText(result)}</text>`
+      ? `<line class="gap" x1="${px(frame.x(longestGap.from))}" x2="${px(frame.x(longestGap.to))}" y1="${px(frame.y(0.5))}" y2="${px(frame.y(0.5))}"/>${centred(frame.x(longestGap.from), frame.x(longestGap.to), frame.y(0.5) - 5, `no answer for ${longestGapText(result)}`)}`
       : '';
-  const redirect: readonly Marker[] =
-    redirectMs === null
-      ? []
-      : [
-          {
-            at: faultAt + redirectMs,
-            text: `standby has the request, ${redirectMs.toFixed(1)} ms`,
-            style: 'good',
-          },
-        ];
   return svg(
     frame,
     `Every answer around the fault, ${result.variant.name}`,
     [
       yAxis(frame, [0, slowest / 2, slowest], (value) => value / slowest, 'latency, ms'),
-      timeAxis(frame, faultAt, niceStep(frame.to - frame.from), 'ms'),
+      timeAxis(frame, faultAt, 'ms'),
       dots,
       gap,
-      markers(frame, [{ at: faultAt, text: 'fault', style: 'fault' }, ...redirect]),
+      markers(frame),
     ].join(''),
   );
+}
+
+function redirectMark(faultAt: number, redirectMs: number | null): readonly Marker[] {
+  if (redirectMs === null) return [];
+  const text = `standby has the request, ${redirectMs.toFixed(1)} ms`;
+  return [{ at: faultAt + redirectMs, text, style: 'good' }];
 }
 
 function longestGapText({ measurements: { longestGapMs } }: VariantResult): string {

@@ -67,6 +67,7 @@ export async function runFailover(
   try {
     const variants: VariantResult[] = [];
     for (const variant of plan.variants) {
+      if (options.variant !== undefined && variant.name !== options.variant) continue;
       const run = new VariantRun(plan, variant, await fresh(), options);
       variants.push(await run.run(children, join(folder, `${plan.name}-${variant.name}.jsonl`)));
     }

@@ -1,6 +1,7 @@
 // A failover drill: the load, what is done to the system while it runs, and what is promised. Running it (run.ts),
 // measuring (measure.ts) and judging (judge.ts) know nothing of any single one.
 import type { Config, Role } from '../../../config/config.ts';
+import type { WayCut } from '../../supervisor/network.ts';
 import type { Line } from '../lines.ts';
 import type { Broken, OperatorCommand } from '../system.ts';
 import type { Seen } from './seen.ts';
@@ -22,10 +23,15 @@ export interface Acts {
   readonly config: Config;
   /** How long DNS is waited for after a fault: its limit and a little more; undefined where nobody knows only a name. */
   readonly dnsWithinMs: number | undefined;
-  regionOf(role: ServingRole): string;
-  fault(role: ServingRole, fault: Broken): Promise<void>;
+  regionOf(role: Role): string;
+  /** The region that only votes can be cut off, and no more. */
+  fault(role: Role, fault: Broken): Promise<void>;
+  /** Cuts the way between two regions and no other. */
+  cutWay(from: Role, to: Role, cut: WayCut): void;
+  /** Heals every way that was cut alone. */
+  healWays(): void;
   /** Resolves once the region runs again, `into` a partition from the other regions where that is asked for. */
-  revive(role: ServingRole, into?: 'partition'): Promise<void>;
+  revive(role: Role, into?: 'partition'): Promise<void>;
   pause(ms: number): Promise<void>;
   /** Until the DNS-only client is served by that region. */
   untilDnsServedBy(role: ServingRole, withinMs: number | undefined): Promise<void>;
@@ -33,8 +39,8 @@ export interface Acts {
   untilActive(role: ServingRole, withinMs: number): Promise<void>;
   /** Until `/ready` of a region was good twice in a row, a probe interval apart. */
   untilVerified(role: ServingRole, withinMs: number): Promise<void>;
-  /** Until every observer pages, or until none does. */
-  untilPaging(whose: 'all' | 'none', withinMs: number): Promise<void>;
+  /** Until every observer pages, or that of one region does, or none. */
+  untilPaging(whose: 'all' | 'none' | Role, withinMs: number): Promise<void>;
   /** Runs an operator's command to its end. */
   order(command: OperatorCommand, args: readonly string[]): Promise<void>;
   /** Disables the health check that keeps an evacuated primary out of DNS, as a failback says, or enables it again. */

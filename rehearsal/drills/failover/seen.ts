@@ -14,6 +14,12 @@ export interface Look {
   readonly health: Readonly<Record<string, Health>>;
   /** Regions whose observers page. */
   readonly paging: readonly string[];
+  /** What their observers' fresh reports say; absent while nobody could read them. */
+  readonly reported?: {
+    /** Regions whose observers vote to leave the active one. */
+    readonly voting: readonly string[];
+    readonly abstaining: readonly string[];
+  };
 }
 
 export type Health = 'ok' | 'evacuated' | 'failing';

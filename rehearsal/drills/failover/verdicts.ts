@@ -58,6 +58,14 @@ export function latchLines(seen: Seen, learnsWithinMs: number): readonly Line[] 
 }
 
 /**
+ * After a move, until the alarm that keeps the evacuated primary out of DNS has to hold: a look of the standby's observer,
+ * the minute of the alarm that it feeds (Route 53 follows no alarm with shorter periods), and Route 53's own time. Until
+ * then its own health check alone keeps it out.
+ * https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-creating-values.html
+ */
+export const HELD_AFTER_MS = 100_000;
+
+/**
  * What a region that is up and down does after it was left: from `heldAfterMs` after the first move on DNS never leads
  * there, and it says so itself whenever it is alive, except for the first moments of a process that has no memory.
  */
@@ -89,24 +97,36 @@ export function heldLines(
 
 /**
  * A region that comes back cut off knows nothing of its evacuation, and says so by a `/health` of 200: then the alarm
- * alone holds it out of DNS. `looksMin`: of 200, so many that DNS would have had the time to lead back.
+ * alone holds it out of DNS, from `heldAfterMs` after the move on. `looksMin`: of 200 by then, so many that DNS would have
+ * had the time to lead back.
  */
-export function memorylessLines(seen: Seen, looksMin: number): readonly Line[] {
+export function memorylessLines(
+  seen: Seen,
+  { heldAfterMs, looksMin }: { readonly heldAfterMs: number; readonly looksMin: number },
+): readonly Line[] {
   const { region, looks, revivals } = seen;
   const [cutOffAt = Number.POSITIVE_INFINITY, healedAt = Number.NEGATIVE_INFINITY] = revivals;
+  const heldAt = (movesOf(seen)[0]?.at ?? Number.POSITIVE_INFINITY) + heldAfterMs;
   const during = looks.filter(({ at }) => at > cutOffAt && at < healedAt);
-  const well = during.filter(({ health }) => health[region] === 'ok').length;
-  const back = during.filter(({ leadsTo }) => leadsTo === region).length;
+  const held = during.filter(({ at }) => at > heldAt);
+  const isWell = ({ health }: Look) => health[region] === 'ok';
+  const isBack = ({ leadsTo }: Look) => leadsTo === region;
+  const early = during.filter(({ at }) => at <= heldAt);
+  const back = held.filter(isBack).length;
   return [
     {
-      label: 'revived and cut off: its /health answered 200',
-      text: `${well} of ${during.length} looks`,
-      promise: { is: '≥', limit: looksMin, measured: well, unit: 'looks' },
+      label: 'revived and cut off, before the alarm: looks that found DNS back',
+      text: `${early.filter(isBack).length} of ${early.length}`,
     },
     {
-      label: 'of them, looks that found DNS back',
-      text: `${back} of ${during.length}`,
-      promise: none(during.length === 0 ? Number.NaN : back, 'looks'),
+      label: 'from then on: its /health answered 200',
+      text: `${held.filter(isWell).length} of ${held.length} looks`,
+      promise: { is: '≥', limit: looksMin, measured: held.filter(isWell).length, unit: 'looks' },
+    },
+    {
+      label: 'from then on: looks that found DNS back',
+      text: `${back} of ${held.length}`,
+      promise: none(held.length === 0 ? Number.NaN : back, 'looks'),
     },
   ];
 }
@@ -196,6 +216,70 @@ export function pagingLines(seen: Seen, { clearedWithinMs }: { clearedWithinMs: 
     { label: 'fault to the last of the pages', text: all ? seconds(all.at - faultAt) : 'never' },
     within('pages cleared after the revival', quiet && quiet.at - revivedAt, clearedWithinMs),
   ];
+}
+
+/**
+ * Which observers ever voted, or abstained, while the fault lasted: exactly the expected ones. Missed, too, where nobody
+ * could read what they report.
+ */
+export function observersLine(
+  { looks, faultAt, revivedAt, endedAt }: Seen,
+  what: 'voting' | 'abstaining',
+  expected: readonly string[],
+): Line {
+  const during = looks.filter(({ at }) => at > faultAt && at < (revivedAt ?? endedAt));
+  const read = during.flatMap(({ reported }) => reported ?? []);
+  const found = [...new Set(read.flatMap((reported) => reported[what]))].sort();
+  const otherwise = [
+    ...found.filter((region) => !expected.includes(region)),
+    ...expected.filter((region) => !found.includes(region)),
+  ];
+  const names = (regions: readonly string[]) => regions.join(', ') || 'none';
+  const compared = otherwise.length === 0 ? 'as expected' : `expected ${names(expected)}`;
+  return {
+    label: `observers ${what}, otherwise than expected`,
+    text: read.length === 0 ? 'not known' : `${names(found)}, ${compared}`,
+    promise: none(read.length === 0 ? Number.NaN : otherwise.length, 'observers'),
+  };
+}
+
+/** Nobody but that region's observer calls for a person. `must`: and it does, and stops `clearedWithinMs` after the end of
+ * the fault. */
+export function onlyPagingLines(
+  { looks, faultAt, revivedAt = Number.POSITIVE_INFINITY }: Seen,
+  region: string,
+  must?: { readonly clearedWithinMs: number },
+): readonly Line[] {
+  const after = looks.filter(({ at }) => at > faultAt);
+  const others = new Set(after.flatMap(({ paging }) => paging).filter((it) => it !== region));
+  const first = after.find(({ paging }) => paging.includes(region));
+  const quiet = looks.find(({ at, paging }) => at > revivedAt && paging.length === 0);
+  const own = {
+    label: 'its observer pages',
+    text: first ? `after ${seconds(first.at - faultAt)}` : 'never',
+  };
+  return [
+    {
+      label: 'other observers that page',
+      text: [...others].join(', ') || 'none',
+      promise: none(after.length === 0 ? Number.NaN : others.size, 'observers'),
+    },
+    must ? { ...own, promise: { is: '≥', limit: 1, measured: first ? 1 : 0, unit: 'pages' } } : own,
+    ...(must
+      ? [within('page cleared after the end of it', quiet && quiet.at - revivedAt, must.clearedWithinMs)]
+      : []),
+  ];
+}
+
+/** DNS never led anywhere else from the fault on. */
+export function stayedInDnsLine({ looks, faultAt, region }: Seen): Line {
+  const after = looks.filter(({ at }) => at > faultAt);
+  const away = after.filter(({ leadsTo }) => leadsTo !== undefined && leadsTo !== region).length;
+  return {
+    label: 'looks that found DNS elsewhere',
+    text: `${away} of ${after.length}`,
+    promise: none(after.length === 0 ? Number.NaN : away, 'looks'),
+  };
 }
 
 /** Who is active when the drill ends; a region that never lost it counts without any routing state.

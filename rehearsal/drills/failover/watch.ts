@@ -3,6 +3,7 @@
 import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HEALTH_CHECK } from '../../../config/promises.ts';
+import { VOTE_AGE_MS_MAX } from '../../../protocol/limits.ts';
 import { HEADERS, PATHS } from '../../../protocol/messages.ts';
 import { preciseNow } from '../../measuring.ts';
 import { getPlainly } from '../plain-http.ts';
@@ -63,6 +64,20 @@ export class Watch {
       ...(leadsTo === undefined ? {} : { leadsTo }),
       health: Object.fromEntries(this.#health),
       paging: this.#system.paging(),
+      ...this.#reported(at),
+    };
+  }
+
+  /** As observers count them: what is older than a vote may be says nothing about now. */
+  #reported(at: number): Pick<Look, 'reported'> {
+    const fresh = this.#system.reports()?.filter((report) => at - report.at <= VOTE_AGE_MS_MAX);
+    if (fresh === undefined) return {};
+    const of = (all: typeof fresh) => all.map(({ observer }) => observer);
+    return {
+      reported: {
+        voting: of(fresh.filter(({ vote, abstains }) => vote !== undefined && abstains === undefined)),
+        abstaining: of(fresh.filter(({ abstains }) => abstains !== undefined)),
+      },
     };
   }
 

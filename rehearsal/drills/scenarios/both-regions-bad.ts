@@ -3,6 +3,7 @@ import { runFailover } from '../failover/run.ts';
 import type { FailoverPlan } from '../failover/scenario.ts';
 import { activeLine, movesLine, pagingLines } from '../failover/verdicts.ts';
 import type { Scenario } from '../scenario.ts';
+import { NOTHING_LOST } from './failover-limits.ts';
 import { STEADY_LOAD } from './steady-load.ts';
 
 /** Three probes, and the alarm's minute twice: a page may begin in one minute and show at the end of the next. */
@@ -32,7 +33,7 @@ export const BOTH_REGIONS_BAD: FailoverPlan = {
   ],
   leaves: false,
   // Clients fail while both regions do; what they had been told stands.
-  limits: () => ({ acknowledgedWritesLost: 0, staleReads: 0 }),
+  limits: () => NOTHING_LOST,
   follow: (seen) => [
     movesLine(seen, '=', 0),
     ...pagingLines(seen, { clearedWithinMs: CLEARED_WITHIN_MS }),
@@ -45,5 +46,6 @@ export const bothRegionsBad: Scenario = {
   title: 'Primary and standby answer health checks, and their work fails',
   about:
     'The observers agree that the primary fails, and that the standby is not ready. They must not move: the primary stays active, and the observer of every region pages, until both are well again.',
+  variants: BOTH_REGIONS_BAD.variants.map(({ name }) => name),
   run: (fresh, options) => runFailover(BOTH_REGIONS_BAD, fresh, options),
 };

@@ -6,6 +6,7 @@ import { runFailover } from '../failover/run.ts';
 import type { FailoverPlan } from '../failover/scenario.ts';
 import {
   activeLine,
+  HELD_AFTER_MS,
   latchLines,
   memorylessLines,
   movedLine,
@@ -13,16 +14,12 @@ import {
   verifiedLine,
 } from '../failover/verdicts.ts';
 import type { Scenario } from '../scenario.ts';
+import { LATCHED_FOR_MS, LEARNS_WITHIN_MS, MOVED_WITHIN_MS, NOBODY_HARMED } from './failover-limits.ts';
 import { STEADY_LOAD } from './steady-load.ts';
 
 const PROMISE_MS = RECOVERY_MS_MAX.dataCentreOutage;
-/** Far longer than the observers take, so that one that comes late is still measured. */
-const MOVED_WITHIN_MS = 120_000;
 /** A good `/ready`, and the same a probe interval later, with room for one bad one between. */
 const VERIFIED_WITHIN_MS = 60_000;
-/** Of a process that starts, and reads the routing state with its first request. */
-const LEARNS_WITHIN_MS = 15_000;
-const LATCHED_FOR_MS = 20_000;
 /** Good looks at `/health` that would be enough for its check to turn, and for DNS to lead back. */
 const LOOKS_MIN = 45;
 
@@ -41,9 +38,10 @@ export const DATA_CENTRE_OUTAGE: FailoverPlan = {
         await acts.untilActive('standby', MOVED_WITHIN_MS);
         await acts.untilVerified('standby', VERIFIED_WITHIN_MS);
         await acts.untilDnsServedBy('standby', acts.dnsWithinMs);
-        // With no memory of its evacuation, and nobody to learn of it from: as long as DNS would need to lead back.
+        // With no memory of its evacuation, and nobody to learn of it from, until the alarm has to hold; and then as long
+        // as DNS would need to lead back.
         await acts.revive('primary', 'partition');
-        await acts.pause(dnsFailoverMs(acts.config));
+        await acts.pause(HELD_AFTER_MS + dnsFailoverMs(acts.config));
         await acts.revive('primary');
         await acts.pause(LATCHED_FOR_MS);
       },
@@ -53,20 +51,18 @@ export const DATA_CENTRE_OUTAGE: FailoverPlan = {
   limits: (config) => ({
     longestGapMs: PROMISE_MS,
     dnsOutageMs: dnsFailoverMs(config),
-    requestsFailed: 0,
-    acknowledgedWritesLost: 0,
-    staleReads: 0,
+    ...NOBODY_HARMED,
   }),
   follow: (seen) => [
     movedLine(seen, PROMISE_MS),
     verifiedLine(seen, PROMISE_MS),
     movesLine(seen, '=', 1),
-    ...memorylessLines(seen, LOOKS_MIN),
+    ...memorylessLines(seen, { heldAfterMs: HELD_AFTER_MS, looksMin: LOOKS_MIN }),
     ...latchLines(seen, LEARNS_WITHIN_MS),
     activeLine(seen, seen.other),
   ],
   notes: [
-    `The primary is revived cut off from the other regions first, as long as DNS would need to lead back: it cannot read the routing state and has none in memory, so its /health answers 200 and the alarm that the standby's observer feeds is all that holds DNS. Then it reaches the others again, and has to learn.`,
+    `The primary is revived cut off from the other regions first: it cannot read the routing state and has none in memory, so its /health answers 200 and the alarm that the standby's observer feeds is all that holds DNS. That alarm takes up to ${HELD_AFTER_MS / 1_000} s from the move on; what comes back sooner, as here, may have DNS lead to it for that long, and whoever follows is refused, as a region that reaches no other serves nothing. Then it reaches the others again, and has to learn.`,
   ],
 };
 
@@ -75,5 +71,6 @@ export const dataCentreOutage: Scenario = {
   title: 'The whole primary region is gone, and comes back',
   about:
     'Nothing of the primary answers any more, neither clients nor other regions. Clients of the library go on; the observers move to the standby, which has to be found ready twice; a client that knows only the failover name is served again within the time of DNS. What comes back, with no memory of it and cut off at first, answers health checks: DNS has to stay where it is all the same, and the primary has to learn that it is evacuated as soon as it can, until an operator says otherwise.',
+  variants: DATA_CENTRE_OUTAGE.variants.map(({ name }) => name),
   run: (fresh, options) => runFailover(DATA_CENTRE_OUTAGE, fresh, options),
 };

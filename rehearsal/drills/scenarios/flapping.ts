@@ -2,8 +2,9 @@
 import { preciseNow } from '../../measuring.ts';
 import { runFailover } from '../failover/run.ts';
 import type { Acts, FailoverPlan } from '../failover/scenario.ts';
-import { activeLine, heldLines, movedLineUnjudged, movesLine } from '../failover/verdicts.ts';
+import { activeLine, HELD_AFTER_MS, heldLines, movedLineUnjudged, movesLine } from '../failover/verdicts.ts';
 import type { Scenario } from '../scenario.ts';
+import { NOBODY_HARMED } from './failover-limits.ts';
 import { STEADY_LOAD } from './steady-load.ts';
 
 const FOR_MS = 5 * 60_000;
@@ -11,8 +12,6 @@ const KILLED_MS = 20_000;
 /** Silence has to outlast three failed probes, or nobody can tell it from a slow moment: then nobody moves. */
 const OUT_MS = 60_000;
 const ALIVE_MS = 20_000;
-/** A look of the standby's observer, the minute of the alarm that it feeds, and Route 53's own time. */
-const HELD_AFTER_MS = 100_000;
 /** Of a process that starts, whose answer to the first question may be as old as the cached copy may get. */
 const LEARNS_WITHIN_MS = 10_000;
 
@@ -36,7 +35,7 @@ export const FLAPPING: FailoverPlan = {
     },
   ],
   leaves: false,
-  limits: () => ({ requestsFailed: 0, acknowledgedWritesLost: 0, staleReads: 0 }),
+  limits: () => NOBODY_HARMED,
   follow: (seen) => [
     movesLine(seen, '=', 1),
     movedLineUnjudged(seen),
@@ -64,5 +63,6 @@ export const flapping: Scenario = {
   title: 'The primary goes up and down, killed or silent',
   about:
     'For five minutes the primary is dead and alive in turn. Clients must not be sent back and forth with it: there has to be one failover, after which it stays evacuated however often it comes back, DNS never leads there again, and nothing acknowledged is lost.',
+  variants: FLAPPING.variants.map(({ name }) => name),
   run: (fresh, options) => runFailover(FLAPPING, fresh, options),
 };

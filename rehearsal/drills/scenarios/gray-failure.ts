@@ -5,13 +5,10 @@ import { runFailover } from '../failover/run.ts';
 import type { Acts, FailoverPlan } from '../failover/scenario.ts';
 import { activeLine, healthLine, latchLines, movedLine, movesLine } from '../failover/verdicts.ts';
 import type { Scenario } from '../scenario.ts';
+import { LATCHED_FOR_MS, LEARNS_WITHIN_MS, MOVED_WITHIN_MS, NOBODY_HARMED } from './failover-limits.ts';
 import { STEADY_LOAD } from './steady-load.ts';
 
 const PROMISE_MS = RECOVERY_MS_MAX.dataCentreOutage;
-const MOVED_WITHIN_MS = 120_000;
-/** It hears of it while its work fails, as its `/health` works. */
-const LEARNS_WITHIN_MS = 15_000;
-const LATCHED_FOR_MS = 20_000;
 
 export const GRAY_FAILURE: FailoverPlan = {
   name: 'gray-failure',
@@ -36,10 +33,9 @@ export const GRAY_FAILURE: FailoverPlan = {
   limits: (config) => ({
     longestGapMs: PROMISE_MS,
     dnsOutageMs: dnsByObserversMs(config),
-    requestsFailed: 0,
-    acknowledgedWritesLost: 0,
-    staleReads: 0,
+    ...NOBODY_HARMED,
   }),
+  // It hears of its evacuation while its work fails, as its `/health` works.
   follow: (seen) => [
     healthLine(seen),
     movedLine(seen, PROMISE_MS),
@@ -68,5 +64,6 @@ export const grayFailure: Scenario = {
   title: 'The primary answers health checks, and its work fails',
   about:
     'Every request but /health fails in the primary, then every one but /health and /ready. Clients of the library notice by its answers and go on with the standby. DNS checks, which ask /health, never would: clients that know only the failover name are moved because the observers, who ask every function that works, vote to leave.',
+  variants: GRAY_FAILURE.variants.map(({ name }) => name),
   run: (fresh, options) => runFailover(GRAY_FAILURE, fresh, options),
 };

@@ -6,12 +6,10 @@ import { runFailover } from '../failover/run.ts';
 import type { FailoverPlan } from '../failover/scenario.ts';
 import { activeLine, latchLines, minorityLines, movedLine, movesLine } from '../failover/verdicts.ts';
 import type { Scenario } from '../scenario.ts';
+import { LATCHED_FOR_MS, LEARNS_WITHIN_MS, NOBODY_HARMED } from './failover-limits.ts';
 import { STEADY_LOAD } from './steady-load.ts';
 
 const PROMISE_MS = RECOVERY_MS_MAX.networkPartition;
-/** Healed, it reads the routing state again, which its functions hold for 5 s. */
-const LEARNS_WITHIN_MS = 15_000;
-const LATCHED_FOR_MS = 20_000;
 
 export const NETWORK_PARTITION: FailoverPlan = {
   name: 'network-partition',
@@ -37,9 +35,7 @@ export const NETWORK_PARTITION: FailoverPlan = {
     longestGapMs: PROMISE_MS,
     // Not the two minutes: what synth says of it (config/promises-kept.ts).
     dnsOutageMs: dnsByObserversMs(config),
-    requestsFailed: 0,
-    acknowledgedWritesLost: 0,
-    staleReads: 0,
+    ...NOBODY_HARMED,
   }),
   follow: (seen) => [
     movedLine(seen, PROMISE_MS),
@@ -58,5 +54,6 @@ export const networkPartition: Scenario = {
   title: 'The primary is cut off from the other regions, and reachable for clients',
   about:
     'The primary reaches no other region, so it may take nothing, and nobody outside can tell from its /health. Clients of the library go on with the standby; the observers outside see three failed probes in a row and move; a client that knows only the failover name follows the alarm.',
+  variants: NETWORK_PARTITION.variants.map(({ name }) => name),
   run: (fresh, options) => runFailover(NETWORK_PARTITION, fresh, options),
 };

@@ -30,8 +30,6 @@ export interface Drawn {
 
 const SETTLING: ReadonlySet<VerdictName> = new Set(['applied', 'duplicate', 'superseded', 'rejected']);
 const HEIGHT = 220;
-const TICKS_S = [5, 10, 20, 30, 60, 120];
-const TICKS_MAX = 14;
 
 export function syncSection(heading: string, drawn: Drawn, notes: readonly string[]): Section {
   const { regions, groups } = drawn;
@@ -58,7 +56,7 @@ export function syncSection(heading: string, drawn: Drawn, notes: readonly strin
 }
 
 function settledChart({ history, regions, startedAt, endedAt, marks }: Drawn): string {
-  const frame = frameOf(startedAt, endedAt, HEIGHT);
+  const frame = frameOf(startedAt, endedAt, HEIGHT, marks);
   const answers = history.sent.flatMap(({ answer, region }) =>
     answer === undefined ? [] : [{ endedAt: answer.at, region, settles: SETTLING.has(answer.verdict) }],
   );
@@ -74,15 +72,15 @@ function settledChart({ history, regions, startedAt, endedAt, marks }: Drawn): s
     'Operations settled per second by region',
     [
       yAxis(frame, [0, most / 2, most], (value) => value / most, 'operations/s'),
-      timeAxis(frame, startedAt, everyMs(frame), 's'),
+      timeAxis(frame, startedAt, 's'),
       bars,
-      markers(frame, marks),
+      markers(frame),
     ].join(''),
   );
 }
 
 function waitingChart({ history, groups, startedAt, endedAt, marks }: Drawn): string {
-  const frame = frameOf(startedAt, endedAt, HEIGHT);
+  const frame = frameOf(startedAt, endedAt, HEIGHT, marks);
   const settledAt = settledAtOf(history.sent);
   const lines = groups.map(({ devices }) =>
     waitingOver(
@@ -104,9 +102,9 @@ function waitingChart({ history, groups, startedAt, endedAt, marks }: Drawn): st
     'Operations waiting on devices',
     [
       yAxis(frame, [0, most / 2, most], (value) => value / most, 'operations'),
-      timeAxis(frame, startedAt, everyMs(frame), 's'),
+      timeAxis(frame, startedAt, 's'),
       ...drawn,
-      markers(frame, marks),
+      markers(frame),
     ].join(''),
   );
 }
@@ -146,8 +144,4 @@ function waitingOver(
     waiting += change;
     return waiting;
   });
-}
-
-function everyMs({ from, to }: Frame): number {
-  return 1_000 * (TICKS_S.find((seconds) => (to - from) / 1_000 / seconds <= TICKS_MAX) ?? 300);
 }

@@ -244,9 +244,9 @@ export const FEED_PLANTS: readonly Plant[] = [
     profile: 'feed',
     mutations: [
       {
-        file: 'lambdas/core/steadiness.ts',
-        find: 'nowMs - status.checkedAt <= FEED_CHECK_AGE_MS_MAX &&',
-        replace: 'nowMs >= 0 &&',
+        file: 'protocol/steadiness.ts',
+        find: 'if (agoMs > FEED_CHECK_AGE_MS_MAX) return',
+        replace: 'if (agoMs > Number.POSITIVE_INFINITY) return',
       },
     ],
   },
@@ -256,9 +256,9 @@ export const FEED_PLANTS: readonly Plant[] = [
     profile: 'feed',
     mutations: [
       {
-        file: 'lambdas/core/steadiness.ts',
-        find: 'status.checkedAt - status.steadySince >= FEED_STEADY_MS_MIN',
-        replace: 'status.checkedAt - status.steadySince >= 0',
+        file: 'protocol/steadiness.ts',
+        find: 'return forMs < FEED_STEADY_MS_MIN ?',
+        replace: 'return forMs < 0 ?',
       },
     ],
   },
