@@ -265,10 +265,13 @@ test('refuses what it does not understand, and says how it is used', async () =>
     [['check'], /expected verify or fill, got "check"/],
     [['fill'], /fill takes one --region, got 0/],
     [
-      ['verify', '--region', 'eu-north-1'],
+      ['verify', '--stage', 'dev', '--region', 'eu-north-1'],
       /--region is one of us-east-2, us-west-2, us-east-1, got "eu-north-1"/,
     ],
-    [['verify', '--since', 'noon'], /--since is an hour such as 1970-01-01T00Z, got "noon"/],
+    [
+      ['verify', '--stage', 'dev', '--since', 'noon'],
+      /--since is an hour such as 1970-01-01T00Z, got "noon"/,
+    ],
   ] as const;
   const ran = await Promise.all(cases.map(([args]) => journal(args)));
   for (const [index, [args, says]] of cases.entries()) {
