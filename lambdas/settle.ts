@@ -74,6 +74,7 @@ async function run(
   let conflict: Conflict | undefined;
   for (let tried = 0; tried < ATTEMPTS_MAX; tried += 1) {
     if (!(await mayGoOn())) break;
+    if (isBaseGone(edit, attempt) && !(await isOpenNow(admitted, service))) break;
     const step: Step = conflict
       ? await putToTheVote(conflict, { edit, attempt, service, mayAttempt: mayGoOn })
       : await tryOnce(edit, attempt, service);
@@ -148,6 +149,11 @@ async function tryOnce(edit: Edit, attempt: Attempt, service: Service): Promise<
   }
 }
 
+/** Its base was looked for and is not there: it is about to be written as a new record. */
+function isBaseGone({ base }: Edit, attempt: Attempt): boolean {
+  return base !== undefined && attempt.base === undefined;
+}
+
 /** PROTOCOL 7: a base that is gone is a conflict to log, and the edit is written as a new record. */
 function trailOfMissingBase(
   edit: Edit,
@@ -155,7 +161,7 @@ function trailOfMissingBase(
   { place }: Service,
   atMs: number,
 ): AuditState | undefined {
-  if (edit.base === undefined || attempt.base !== undefined) return undefined;
+  if (!isBaseGone(edit, attempt)) return undefined;
   const scene = { region: place.region, atMs };
   const recorded = recordRuling(edit, { outcome: 'base_missing' }, NO_AUDIT, scene);
   return recorded.kind === 'recorded' ? recorded.audit : undefined;
@@ -181,6 +187,18 @@ export async function mayAttempt(
 ): Promise<boolean> {
   if (now() >= deadlineMs) return false;
   return admit(await generation.current(), restoreEpoch).kind === 'admitted';
+}
+
+/**
+ * By the generation item as it is now, whatever the copy says. A table that has just lost everything has lost that item
+ * too: what is written as a new record into it within the copy's 5 s would know nothing of what its sessions have settled
+ * (PROTOCOL 2), and a restore that finds it there and whole would leave it so.
+ */
+async function isOpenNow(
+  { restoreEpoch }: Admitted,
+  { generation }: Pick<Service, 'generation'>,
+): Promise<boolean> {
+  return admit(await generation.refresh(), restoreEpoch).kind === 'admitted';
 }
 
 export async function backOff(

@@ -106,11 +106,15 @@ class ClosedRun {
     this.#say('close', `${target.name} is closed`);
   }
 
-  /** From the last moment it can have been open. */
+  /**
+   * From the last moment it can have been open. A table that has just lost everything knows no more of having been open
+   * than a new one, and functions may still be writing into it by a copy that is 5 s old: both are waited for.
+   */
   async #wait(): Promise<void> {
     const { ports, places } = this.#scene;
-    const { wasOpen, ask } = this.#saved.now;
-    if (!wasOpen) return;
+    const { wasOpen, epochBefore, ask } = this.#saved.now;
+    const wasClosed = !wasOpen && epochBefore > 0;
+    if (wasClosed || ask.into !== undefined) return;
     this.#say('close', `waiting ${lasting(CLOSED_MS_MIN)} for what was admitted before`);
     await ports.sleep(CLOSED_MS_MIN);
     if (ask.atMs !== undefined) return;

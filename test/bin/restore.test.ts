@@ -12,6 +12,7 @@ import { Target } from '../../bin/restore/target.ts';
 import { HOUR_MS } from '../../protocol/backups.ts';
 import type { ExportedItem } from '../../protocol/export-files.ts';
 import { STATE } from '../../protocol/items.ts';
+import { CLOSED_MS_MIN } from '../../protocol/limits.ts';
 import { PRIMARY, REGIONS, STANDBY, TABLE } from '../rehearsal/fake-deployment.ts';
 import {
   ALL,
@@ -53,7 +54,7 @@ test('an empty table comes back as it last was, stamped anew, opened under a rai
   const target = targetOf(Target);
   assert.deepEqual(await target.generation(), { isOpen: true, restoreEpoch: epoch, restoreId: undefined });
   assert.equal((await target.saved()).state, undefined);
-  assert.equal(sleptMs, 0, 'a table that was never open needs no waiting');
+  assert.ok(sleptMs >= CLOSED_MS_MIN, 'it may have been open until it lost everything');
   assert.match(asked[0] ?? '', /close .*, restore all records as of .* which is empty/);
   assert.ok(
     said.some((it) => /not taken: hourly.* in us-east-2: it is corrupted/.test(it)),
@@ -283,6 +284,11 @@ async function command(...args: readonly string[]) {
 const RESTORE = join(import.meta.dirname, '../../bin/restore.ts');
 
 test('as a command: a line of JSON a step, the last one with what came of it', async () => {
+  // Closed by an earlier restore, so that nobody has to be waited for.
+  const target = targetOf(Target);
+  assert.ok(await target.shut(undefined, 'earlier'));
+  assert.ok(await target.unshut('earlier', 1));
+  assert.ok(await target.shut(await target.generation(), 'earlier'));
   const { code, stdout, stderr } = await command(
     '--all',
     '--yes',

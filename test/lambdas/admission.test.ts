@@ -104,6 +104,22 @@ test('a copy of the generation item admits nothing once it is 5 s old', async ()
   assert.equal((await push(String(EPOCH))).status, 503);
 });
 
+test('an edit whose base is gone is not written into a table that has just lost everything, however young the copy', async () => {
+  const device = new Device();
+  const first = device.put('lost', 1);
+  assert.equal((await functions.push('acme', [first])).body.verdicts[0]?.verdict, 'applied');
+  await running.table.wipe();
+  const { status, body } = await functions.push('acme', [device.put('lost', 2, { base: first.version })]);
+  assert.equal(status, 200, 'admitted: the copy is younger than 5 s');
+  assert.deepEqual(
+    body.verdicts.map((it) => ('reason' in it ? it.reason : it.verdict)),
+    ['store_unavailable'],
+  );
+  await functions.open();
+  functions.offsetMs = 5_100;
+  assert.equal((await functions.record('GET', 'acme', 'lost')).status, 404);
+});
+
 test('closing stops a batch between two attempts: what was not tried yet is deferred', async () => {
   const device = new Device();
   const closing = new Functions({
