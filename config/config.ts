@@ -98,6 +98,8 @@ export interface EventualStage extends StageSettings {
   readonly regions: Readonly<Record<'primary' | 'standby', string>> & { readonly quorum?: never };
   /** DNS would move everybody without a quorum's decision, and back again. */
   readonly domain?: never;
+  /** Stated, since the policies of the other account name it. */
+  readonly account: string;
   /** Twelve digits, of another account than the stage's: where the third copy of a backup goes, in place of the
    * quorum Region. */
   readonly thirdCopyAccount: string;
@@ -247,6 +249,8 @@ function checkReplication(raw: StageConfig, fail: Fail): void {
   if (strongSet) fail('consistency', `"strong", which ${strongSet.join(', ')} can have`, consistency);
   if (domain !== undefined)
     fail('domain', "none with eventual consistency: DNS would move without a quorum's decision", domain);
+  if (account === undefined)
+    fail('account', "twelve digits: the third copy's account lets in the stage's by its number", account);
   if (!/^\d{12}$/.test(thirdCopyAccount ?? ''))
     fail(
       'thirdCopyAccount',
@@ -275,6 +279,15 @@ export function regionOf({ regions }: Pick<StageConfig, 'regions'>, role: Role):
       `expected one of the roles of this stage (primary, standby), got ${role}: it has no such Region`,
     );
   return region;
+}
+
+/**
+ * Where the offsite copy stands. Without a quorum Region it is the standby's Region, in an account of its own: when the
+ * primary's Region is lost, the replica that lives is the standby's, and the copies that are left are next to it; and the
+ * Region that serves nobody has the time to make them.
+ */
+export function offsiteRegionOf(config: Config): string {
+  return regionOf(config, config.consistency === 'strong' ? 'quorum' : 'standby');
 }
 
 /** Partitions whose names and endpoints the stacks are right for.

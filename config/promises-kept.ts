@@ -77,7 +77,15 @@ const WITHOUT_QUORUM: readonly UnkeptPromise[] = [
   {
     promise: 'The third copy of a backup stands in a third Region',
     because: 'There is none in the partition.',
-    instead: 'It is meant for another account (`thirdCopyAccount`).',
+    instead:
+      "It stands in another account (`thirdCopyAccount`), in the standby's Region: nobody in the stage's account can delete it, but with that Region lost the primary's copy alone is left.",
+  },
+  {
+    promise: 'Three copies of every hourly, daily and weekly backup',
+    because:
+      'Two Regions hold two, and what the other account gets is the offsite copy, made at the beginning of each month.',
+    instead:
+      'That one counts as the third of each: `backup_replicas_failed` is one higher while it is missing or cannot be reached. Journals have two copies.',
   },
 ];
 

@@ -1,5 +1,5 @@
 // The stages, as plain values. Copy one, change what is yours, and `-c stage=<name>` deploys it.
-// The domain, hosted zone, issuer, keys, address and backup account below are examples that nobody owns: replace them
+// The domain, hosted zone, issuer, keys, address and accounts below are examples that nobody owns: replace them
 // first.
 import type { EventualStage, StageConfig, StrongStage } from './config.ts';
 
@@ -109,6 +109,7 @@ const gov: EventualStage = {
   retainData: prod.retainData,
   regions: { primary: 'us-gov-west-1', standby: 'us-gov-east-1' },
   consistency: 'eventual',
+  account: '111111111111',
   thirdCopyAccount: '999999999999',
   auth: {
     issuer: 'https://identity.gov.eden-field.example/',

@@ -1,5 +1,12 @@
 // Function `backup`: called by a schedule a tier, in every region that has a replica.
-import { readBackupBucketsFrom, readKeyArn, readOffsite, readTableArn, readTableName } from './env.ts';
+import {
+  readBackupBucketsFrom,
+  readKeyArn,
+  readOffsite,
+  readTableArn,
+  readTableName,
+  readThirdCopy,
+} from './env.ts';
 import { type BackupPlace, backupCallOf, createBackup } from './routes/backup.ts';
 import { createService } from './service.ts';
 import { createDynamoDBClient } from './store/attempts.ts';
@@ -11,6 +18,7 @@ const service = createService('backup');
 const { region } = service.place;
 const { own, peers } = readBackupBucketsFrom(region);
 const offsite = readOffsite();
+const third = readThirdCopy();
 const tableArn = readTableArn();
 const storeIn = (at: string, bucket: string) =>
   createS3BackupStore({ client: createS3Client({ region: at }), bucket });
@@ -36,6 +44,9 @@ const backup = createBackup({
   exporter: createDynamoDBExporter({ client: createDynamoDBClient(), tableName: readTableName(), tableArn }),
   tableArn,
   places,
+  ...(third && {
+    thirdCopy: { name: `${third.region} offsite`, reader: storeIn(third.region, third.bucket) },
+  }),
 });
 
 export const handler = async (event: unknown): Promise<void> => backup(backupCallOf(event));

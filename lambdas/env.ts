@@ -64,6 +64,8 @@ export function readTableArn(source: Source = process.env): string {
 export interface KeyedBucket {
   readonly bucket: string;
   readonly keyArn: string;
+  /** Its account, where that is another one. */
+  readonly owner?: string;
 }
 
 /** Where the offsite copies go; undefined in a region that has none. */
@@ -71,9 +73,29 @@ export function readOffsite(source: Source = process.env): KeyedBucket | undefin
   const text = source['OFFSITE'];
   if (text === undefined || text === '') return undefined;
   const offsite = parseJson('OFFSITE', text);
-  if (!isBuckets(offsite) || !offsite['bucket'] || !offsite['keyArn'])
-    throw unusable('OFFSITE', '{"bucket":"<bucket>","keyArn":"<ARN>"}', text);
-  return { bucket: offsite['bucket'], keyArn: offsite['keyArn'] };
+  const { bucket, keyArn, owner } = isBuckets(offsite) ? offsite : {};
+  if (!bucket || !keyArn || !(owner === undefined || /^\d{12}$/.test(owner)))
+    throw unusable(
+      'OFFSITE',
+      '{"bucket":"<bucket>","keyArn":"<ARN>"}, and "owner":"<twelve digits>" of another account',
+      text,
+    );
+  return { bucket, keyArn, ...(owner !== undefined && { owner }) };
+}
+
+export interface BucketIn {
+  readonly bucket: string;
+  readonly region: string;
+}
+
+/** Where the copies stand that count as the third of every backup; undefined with three regions. */
+export function readThirdCopy(source: Source = process.env): BucketIn | undefined {
+  const text = source['THIRD_COPY'];
+  if (text === undefined || text === '') return undefined;
+  const third = parseJson('THIRD_COPY', text);
+  const { bucket, region } = isBuckets(third) ? third : {};
+  if (!bucket || !region) throw unusable('THIRD_COPY', '{"bucket":"<bucket>","region":"<region>"}', text);
+  return { bucket, region };
 }
 
 /** Of verified backups: for how many days each tier is locked, and whether anybody may lift that. */

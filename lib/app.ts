@@ -5,6 +5,7 @@ import { type Config, partitionOf } from '../config/config.ts';
 import { DataStack } from './stacks/data.ts';
 import type { EdenStack } from './stacks/eden-stack.ts';
 import { FoundationStack } from './stacks/foundation.ts';
+import { OffsiteCopyStack } from './stacks/offsite-copy.ts';
 import { QuorumStack } from './stacks/quorum.ts';
 import { ServiceStack } from './stacks/service.ts';
 import { TrafficStack } from './stacks/traffic.ts';
@@ -66,6 +67,7 @@ export function buildApp(config: Config, options: EdenAppOptions = {}): EdenApp 
     primary,
     standby,
     ...(quorum ? [quorum] : []),
+    ...(config.consistency === 'eventual' ? [new OffsiteCopyStack(app, { config })] : []),
     new DataStack(app, { config, foundation: primary }),
     ...(quorum ? [new QuorumStack(app, { config, foundation: quorum })] : []),
     // The standby gets a release first: a bad one meets nobody there.

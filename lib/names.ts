@@ -11,6 +11,7 @@ export type Layer =
   | `foundation-${Role}`
   | 'data'
   | 'quorum'
+  | 'offsite-copy'
   | 'service-primary'
   | 'service-standby'
   | 'traffic';
@@ -59,6 +60,11 @@ export function bucketName(
   account: string,
 ): string {
   return `${projectName(stage)}-${use}-${region}-${account}`;
+}
+
+/** Of a role that another account's policies let in. Names of roles know no Regions, so this one says its own. */
+export function roleName(stage: string, name: 'backup' | 'verification', region: string): string {
+  return `${functionName(stage, name)}-${region}`;
 }
 
 export function functionLogGroup(stage: string, name: string): string {

@@ -2,9 +2,9 @@
 // removed or shortened, by whatever means, ends the synth here; a backup that has expired cannot be had back.
 import type { App } from 'aws-cdk-lib';
 import type { CloudAssembly } from 'aws-cdk-lib/cx-api';
-import { type Config, regionOf, rolesOf } from '../config/config.ts';
+import { type Config, offsiteRegionOf, regionOf, rolesOf } from '../config/config.ts';
 import { type BackupBucketUse, type BucketProperties, KEPT, retentionFaults } from '../config/retention.ts';
-import { bucketName, stackName } from './names.ts';
+import { bucketName, type Layer, stackName } from './names.ts';
 
 /** A stage whose buckets would not keep what they are there to keep. */
 export class RetentionError extends Error {
@@ -24,19 +24,27 @@ export class RetentionError extends Error {
  */
 export function synthesizeKept(app: App, config: Config): CloudAssembly {
   const assembly = app.synth();
-  const faults = rolesOf(config).flatMap((role) => {
-    const stack = stackName(config.stage, `foundation-${role}`);
+  const faults = keepers(config).flatMap(([layer, use, region]) => {
+    const stack = stackName(config.stage, layer);
     const { Resources = {} } = assembly.getStackByName(stack).template;
-    const uses: readonly BackupBucketUse[] = role === 'quorum' ? ['backup', 'offsite'] : ['backup'];
-    return uses.flatMap((use) => {
-      const bucket = bucketIn(Resources, bucketName(config.stage, use, regionOf(config, role), ''));
-      return bucket
-        ? retentionFaults(bucket, KEPT[use]).map((fault) => `${stack}, ${use} bucket: ${fault}`)
-        : [`${stack}: expected a bucket for ${use}, got none`];
-    });
+    const bucket = bucketIn(Resources, bucketName(config.stage, use, region, ''));
+    return bucket
+      ? retentionFaults(bucket, KEPT[use]).map((fault) => `${stack}, ${use} bucket: ${fault}`)
+      : [`${stack}: expected a bucket for ${use}, got none`];
   });
   if (faults.length > 0) throw new RetentionError(config.stage, faults);
   return assembly;
+}
+
+type Keeper = readonly [layer: Layer, use: BackupBucketUse, region: string];
+
+/** Every Region's own, and the offsite one, in whichever account that is. */
+function keepers(config: Config): readonly Keeper[] {
+  const offsiteIn = config.consistency === 'strong' ? 'foundation-quorum' : 'offsite-copy';
+  return [
+    ...rolesOf(config).map((role): Keeper => [`foundation-${role}`, 'backup', regionOf(config, role)]),
+    [offsiteIn, 'offsite', offsiteRegionOf(config)],
+  ];
 }
 
 /** The account at the end of a bucket's name is known at deployment only. */

@@ -1,6 +1,6 @@
-// Where a restore reads from and tells of itself: every Region's backup bucket, the offsite one, every Region's audit
-// bucket. One that does not answer is left out and named; any one of them may be all that is left.
-import { type Config, regionOf, regionsOf } from '../../config/config.ts';
+// Where a restore reads from and tells of itself: every Region's backup bucket, the offsite one, whosever
+// that is, every Region's audit bucket. One that does not answer is left out and named; any one of them may be all that is left.
+import { type Config, offsiteRegionOf, regionsOf } from '../../config/config.ts';
 import { bucketName } from '../../lib/names.ts';
 import { BACKUP_TIERS } from '../../protocol/backups.ts';
 import { type Bucket, openBucket } from '../buckets.ts';
@@ -37,18 +37,20 @@ export interface PlacesOptions {
 
 export async function openPlaces({ config, stage, account, address }: PlacesOptions): Promise<Places> {
   const { endpoint, credentials } = address;
-  const open = (use: 'backup' | 'offsite' | 'audit', region: string) =>
-    openBucket({ region, bucket: bucketName(stage, use, region, account), endpoint, credentials });
+  const open = (use: 'backup' | 'offsite' | 'audit', region: string, of = account) =>
+    openBucket({ region, bucket: bucketName(stage, use, region, of), endpoint, credentials });
   const regions = regionsOf(config);
   const sources: Source[] = regions.map((region) => ({
     name: region,
     bucket: open('backup', region),
     isJournal: true,
   }));
-  if (config.consistency === 'strong') {
-    const region = regionOf(config, 'quorum');
-    sources.push({ name: `${region} offsite`, bucket: open('offsite', region), isJournal: false });
-  }
+  const offsiteIn = offsiteRegionOf(config);
+  sources.push({
+    name: `${offsiteIn} offsite`,
+    bucket: open('offsite', offsiteIn, config.thirdCopyAccount),
+    isJournal: false,
+  });
   const asked = await Promise.all(sources.map(async (it) => ({ it, why: await whySilent(it.bucket) })));
   const archives = regions.map((region) => ({ region, bucket: open('audit', region) }));
   return {

@@ -173,6 +173,7 @@ function rootMsOf({ toMs, chain: [root] }: KnownBackup, usable: readonly KnownBa
 
 /** What one Region's bucket has of a tick, or that it could not be asked. */
 export interface CopyOutcome {
+  /** Or what else the bucket is called. */
   readonly region: string;
   readonly state: KnownBackup['state'] | 'missing' | 'unreachable';
   readonly why?: string;

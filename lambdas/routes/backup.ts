@@ -18,6 +18,7 @@ import {
   ASKED_AFTER_MS,
   type BackupPlan,
   type CopiesJudged,
+  type CopyOutcome,
   type ExportPlan,
   judgeCopies,
   type KnownBackup,
@@ -42,6 +43,9 @@ export interface BackupParts extends Pick<Service, 'place' | 'telemetry' | 'now'
   readonly exporter: Exporter;
   readonly tableArn: string;
   readonly places: readonly BackupPlace[];
+  /** The offsite copies, where no third Region has a copy of each tick: what is due of them counts as every backup's third
+   * copy. @default there are three Regions */
+  readonly thirdCopy?: { readonly name: string; readonly reader: BackupReader };
 }
 
 /** A schedule's call. */
@@ -71,7 +75,7 @@ export function backupCallOf(event: unknown): BackupCall {
 
 /** Rejects when a backup could not be asked for; what could be done was done by then. */
 export function createBackup(parts: BackupParts) {
-  const { place, telemetry, now, wait, generation, store, exporter, tableArn, places } = parts;
+  const { place, telemetry, now, wait, generation, store, exporter, tableArn, places, thirdCopy } = parts;
   const { region } = place;
 
   const placeOf = (tier: BackupTier) => places.find(({ tiers }) => tiers.includes(tier));
@@ -171,13 +175,20 @@ export function createBackup(parts: BackupParts) {
         .map((tier) => ({ ...at, id: { tier, tickMs: tickDue(tier, atMs) } }))
         .filter(({ id }) => id.tickMs >= earliestMs),
     );
+    const third = await thirdOutcome(atMs, earliestMs);
     return Promise.all(
       due.map(async ({ id, store: own, peers }) => {
         const readers: readonly (readonly [string, BackupReader])[] = [[region, own], ...peers];
         const outcomes = await Promise.all(readers.map(([of, reader]) => copyOutcome(of, reader, id)));
-        return judgeCopies(id, outcomes);
+        return judgeCopies(id, id.tier === 'offsite' ? outcomes : [...outcomes, ...third]);
       }),
     );
+  }
+
+  async function thirdOutcome(atMs: number, earliestMs: number): Promise<readonly CopyOutcome[]> {
+    const id = { tier: 'offsite', tickMs: tickDue('offsite', atMs) } as const;
+    if (!thirdCopy || id.tickMs < earliestMs) return [];
+    return [await copyOutcome(thirdCopy.name, thirdCopy.reader, id)];
   }
 
   function report(judged: readonly CopiesJudged[]): void {

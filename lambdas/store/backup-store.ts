@@ -38,4 +38,6 @@ export interface Exporter {
 export interface ExportTarget {
   readonly bucket: string;
   readonly keyArn: string;
+  /** The account of the bucket. @default the table's own */
+  readonly owner?: string;
 }

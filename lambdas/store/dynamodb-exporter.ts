@@ -79,13 +79,15 @@ export function createDynamoDBExporter(options: DynamoDBExporterOptions): Export
 
 function requestOf(
   { kind, prefix, fromMs, toMs, clientToken }: ExportPlan,
-  { bucket, keyArn }: ExportTarget,
+  { bucket, keyArn, owner }: ExportTarget,
   tableArn: string,
 ): ExportTableToPointInTimeCommandInput {
   return {
     TableArn: tableArn,
     ClientToken: clientToken,
     S3Bucket: bucket,
+    // Required for a bucket of another account; DynamoDB refuses to write when it is not that one's any more.
+    ...(owner !== undefined && { S3BucketOwner: owner }),
     // It joins prefix and folder with a slash of its own.
     S3Prefix: prefix.replace(/\/$/, ''),
     S3SseAlgorithm: 'KMS',

@@ -1,28 +1,37 @@
 // What the backup function may do: ask DynamoDB to export its own Region's replica into its own Region's buckets, which
-// DynamoDB does with the function's permissions, and look into all Regions' backup buckets.
+// DynamoDB does with the function's permissions, and look into all Regions' backup buckets. Of a bucket in another account
+// that account's own policies must say the same (lib/stacks/offsite-copy.ts).
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport_Requesting.html
 import { ArnFormat, type Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { type Config, regionsOf } from '../../config/config.ts';
 import { type BackupTier, VERDICT_FILE } from '../../protocol/backups.ts';
-import { bucketName, scratchPrefix, tableName } from '../names.ts';
+import { bucketName, roleName, scratchPrefix, tableName } from '../names.ts';
 import { backupBuckets } from './journal-access.ts';
+import type { Offsite } from './offsite.ts';
 import { keyArnIn } from './regional-key.ts';
 
 /** Into one bucket, for the tiers that stand there. */
 export interface BackupTarget {
-  readonly use: 'backup' | 'offsite';
+  readonly bucket: string;
   readonly tiers: readonly BackupTier[];
   readonly keyArn: string;
 }
 
+/** What stands in every Region's bucket. */
+export const REGIONAL_TIERS: readonly BackupTier[] = ['hourly', 'daily', 'weekly'];
+
 /** The bucket every Region has, and the offsite one where that is. */
-export function backupTargets(keyArn: string, offsiteKeyArn: string | undefined): readonly BackupTarget[] {
+export function backupTargets(
+  stack: Stack,
+  { stage }: Config,
+  keyArn: string,
+  offsite: Offsite | undefined,
+): readonly BackupTarget[] {
+  const own = bucketName(stage, 'backup', stack.region, stack.account);
   return [
-    { use: 'backup', tiers: ['hourly', 'daily', 'weekly'], keyArn },
-    ...(offsiteKeyArn === undefined
-      ? []
-      : [{ use: 'offsite', tiers: ['offsite'], keyArn: offsiteKeyArn } as const]),
+    { bucket: own, tiers: REGIONAL_TIERS, keyArn },
+    ...(offsite ? [{ bucket: offsite.bucket, tiers: ['offsite'], keyArn: offsite.keyArn } as const] : []),
   ];
 }
 
@@ -30,17 +39,41 @@ export function backupTargets(keyArn: string, offsiteKeyArn: string | undefined)
 export function backupEnvironment(
   stack: Stack,
   config: Config,
-  offsiteKeyArn: string | undefined,
+  offsite: Offsite | undefined,
 ): Readonly<Record<string, string>> {
   return {
     BACKUP_BUCKETS: JSON.stringify(backupBuckets(stack, config)),
-    ...(offsiteKeyArn !== undefined && {
+    ...(offsite && {
       OFFSITE: JSON.stringify({
-        bucket: bucketName(config.stage, 'offsite', stack.region, stack.account),
-        keyArn: offsiteKeyArn,
+        bucket: offsite.bucket,
+        keyArn: offsite.keyArn,
+        ...(offsite.owner !== undefined && { owner: offsite.owner }),
       }),
     }),
   };
+}
+
+/** Of a role that reaches into another account, which has to know it by name; undefined of any other. */
+export function knownRoleName(
+  stack: Stack,
+  { stage }: Config,
+  name: 'backup' | 'verification',
+  offsite: Offsite | undefined,
+): string | undefined {
+  return offsite?.owner === undefined ? undefined : roleName(stage, name, stack.region);
+}
+
+/** Names of buckets are global, whosever they are. */
+function bucketArn(stack: Stack, bucket: string, path?: string): string {
+  return stack.formatArn({
+    service: 's3',
+    region: '',
+    account: '',
+    resource: bucket,
+    ...(path === undefined
+      ? { arnFormat: ArnFormat.NO_RESOURCE_NAME }
+      : { resourceName: path, arnFormat: ArnFormat.SLASH_RESOURCE_NAME }),
+  });
 }
 
 export function tableArnIn(stack: Stack, { stage }: Config): string {
@@ -56,23 +89,12 @@ export function backupStatements(
   const table = tableArnIn(stack, config);
   const regions = regionsOf(config);
   const peers = regions.filter((region) => region !== stack.region);
-  const bucketArn = (use: BackupTarget['use'], region: string, path?: string) =>
-    stack.formatArn({
-      service: 's3',
-      region: '',
-      account: '',
-      resource: bucketName(config.stage, use, region, stack.account),
-      ...(path === undefined
-        ? { arnFormat: ArnFormat.NO_RESOURCE_NAME }
-        : { resourceName: path, arnFormat: ArnFormat.SLASH_RESOURCE_NAME }),
-    });
-  const own = targets.flatMap(({ use, tiers }) =>
-    tiers.map((tier) => bucketArn(use, stack.region, `${tier}/*`)),
+  const own = targets.flatMap(({ bucket, tiers }) =>
+    tiers.map((tier) => bucketArn(stack, bucket, `${tier}/*`)),
   );
-  const others = targets.flatMap(({ use, tiers }) =>
-    use === 'backup'
-      ? peers.flatMap((region) => tiers.map((tier) => bucketArn(use, region, `${tier}/*`)))
-      : [],
+  const peerBuckets = peers.map((region) => bucketName(config.stage, 'backup', region, stack.account));
+  const others = peerBuckets.flatMap((bucket) =>
+    REGIONAL_TIERS.map((tier) => bucketArn(stack, bucket, `${tier}/*`)),
   );
   const useKey = (
     sid: string,
@@ -122,10 +144,34 @@ export function backupStatements(
     new PolicyStatement({
       sid: 'BackupBuckets',
       actions: ['s3:ListBucket'],
-      resources: [
-        ...targets.map(({ use }) => bucketArn(use, stack.region)),
-        ...peers.map((region) => bucketArn('backup', region)),
-      ],
+      resources: [...targets.map(({ bucket }) => bucket), ...peerBuckets].map((bucket) =>
+        bucketArn(stack, bucket),
+      ),
+    }),
+  ];
+}
+
+/** What counting the third copies takes, where another Region makes them. */
+export function thirdCopyStatements(
+  stack: Stack,
+  { bucket, keyArn, region }: Offsite,
+): readonly PolicyStatement[] {
+  return [
+    new PolicyStatement({
+      sid: 'ThirdCopies',
+      actions: ['s3:GetObject'],
+      resources: [bucketArn(stack, bucket, 'offsite/*')],
+    }),
+    new PolicyStatement({
+      sid: 'ThirdCopyBucket',
+      actions: ['s3:ListBucket'],
+      resources: [bucketArn(stack, bucket)],
+    }),
+    new PolicyStatement({
+      sid: 'ThirdCopyKey',
+      actions: ['kms:Decrypt'],
+      resources: [keyArn],
+      conditions: { StringEquals: { 'kms:ViaService': `s3.${region}.amazonaws.com` } },
     }),
   ];
 }
@@ -134,21 +180,10 @@ export function backupStatements(
  * delete nor shorten anything. */
 export function verificationStatements(
   stack: Stack,
-  { stage }: Config,
   targets: readonly BackupTarget[],
 ): readonly PolicyStatement[] {
-  const arn = (use: BackupTarget['use'], path?: string) =>
-    stack.formatArn({
-      service: 's3',
-      region: '',
-      account: '',
-      resource: bucketName(stage, use, stack.region, stack.account),
-      ...(path === undefined
-        ? { arnFormat: ArnFormat.NO_RESOURCE_NAME }
-        : { resourceName: path, arnFormat: ArnFormat.SLASH_RESOURCE_NAME }),
-    });
   const objects = (file: string) =>
-    targets.flatMap(({ use, tiers }) => tiers.map((tier) => arn(use, `${tier}/*${file}`)));
+    targets.flatMap(({ bucket, tiers }) => tiers.map((tier) => bucketArn(stack, bucket, `${tier}/*${file}`)));
   return [
     new PolicyStatement({
       sid: 'Backups',
@@ -159,7 +194,7 @@ export function verificationStatements(
     new PolicyStatement({
       sid: 'BackupBuckets',
       actions: ['s3:ListBucket'],
-      resources: targets.map(({ use }) => arn(use)),
+      resources: targets.map(({ bucket }) => bucketArn(stack, bucket)),
     }),
     new PolicyStatement({
       sid: 'BackupKeys',

@@ -18,8 +18,16 @@ import { BACKUP_FAILURES_MAX } from '../../config/promises.ts';
 import type { BackupTier } from '../../protocol/backups.ts';
 import { METRICS, METRICS_NAMESPACE, SERVICES } from '../../protocol/metrics.ts';
 import { backupAlarmName, functionName } from '../names.ts';
-import { backupEnvironment, backupStatements, backupTargets, tableArnIn } from './backup-access.ts';
+import {
+  backupEnvironment,
+  backupStatements,
+  backupTargets,
+  knownRoleName,
+  tableArnIn,
+  thirdCopyStatements,
+} from './backup-access.ts';
 import { LiveAlias } from './live-alias.ts';
+import type { Offsite } from './offsite.ts';
 import { onCallTopic } from './on-call-topics.ts';
 import { ServiceFunction } from './service-function.ts';
 
@@ -28,8 +36,10 @@ export interface BackupsProps {
   readonly role: RegionRole;
   readonly key: IKey;
   readonly keyId: string;
-  /** Of the offsite bucket. @default the Region has none */
-  readonly offsiteKey?: IKey | undefined;
+  /** Where this Region's offsite copies go. @default it makes none */
+  readonly offsite?: Offsite | undefined;
+  /** The offsite copies that count as the third one of every backup. @default there are three Regions */
+  readonly thirdCopy?: Offsite | undefined;
   readonly removalPolicy: RemovalPolicy;
 }
 
@@ -45,23 +55,31 @@ const LATE_MAX = Duration.minutes(30);
 export class Backups extends Construct {
   constructor(scope: Construct, id: string, props: BackupsProps) {
     super(scope, id);
-    const { config, role, key, keyId, offsiteKey, removalPolicy } = props;
+    const { config, role, key, keyId, offsite, thirdCopy, removalPolicy } = props;
     const stack = Stack.of(this);
-    const targets = backupTargets(key.keyArn, offsiteKey?.keyArn);
+    const targets = backupTargets(stack, config, key.keyArn, offsite);
     const backup = new ServiceFunction(this, 'Backup', {
       config,
       role,
       name: 'backup',
       key,
       keyId,
+      roleName: knownRoleName(stack, config, 'backup', offsite),
       environment: {
-        ...backupEnvironment(stack, config, offsiteKey?.keyArn),
+        ...backupEnvironment(stack, config, offsite),
+        ...(thirdCopy && {
+          THIRD_COPY: JSON.stringify({ bucket: thirdCopy.bucket, region: thirdCopy.region }),
+        }),
         KEY_ARN: key.keyArn,
         TABLE_ARN: tableArnIn(stack, config),
       },
       removalPolicy,
     });
-    for (const statement of backupStatements(stack, config, keyId, targets))
+    for (const statement of [
+      ...backupStatements(stack, config, keyId, targets),
+      // Who makes it may read it anyway.
+      ...(thirdCopy && !offsite ? thirdCopyStatements(stack, thirdCopy) : []),
+    ])
       backup.function.addToRolePolicy(statement);
     const { alias, callee } = new LiveAlias(this, 'Live', { of: backup });
     // The schedule's call is asynchronous, so that Lambda has a queue and retries of its own beside the schedule's. Asking

@@ -5,7 +5,7 @@ import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { Config } from '../../config/config.ts';
 import { RESTORING_PREFIX } from '../../protocol/restore-work.ts';
 import { bucketName } from '../names.ts';
-import { backupTargets } from './backup-access.ts';
+import { REGIONAL_TIERS } from './backup-access.ts';
 
 export function restoreStatements(
   stack: Stack,
@@ -23,7 +23,6 @@ export function restoreStatements(
         ? { arnFormat: ArnFormat.NO_RESOURCE_NAME }
         : { resourceName: path, arnFormat: ArnFormat.SLASH_RESOURCE_NAME }),
     });
-  const tiers = backupTargets(keyArn, undefined).flatMap((target) => target.tiers);
   const restoring = bucket(`${RESTORING_PREFIX}*`);
   const key = (sid: string, service: 's3' | 'sqs', actions: readonly string[]) =>
     new PolicyStatement({
@@ -36,7 +35,7 @@ export function restoreStatements(
     new PolicyStatement({
       sid: 'Backups',
       actions: ['s3:GetObject'],
-      resources: [...tiers.map((tier) => bucket(`${tier}/*`)), restoring],
+      resources: [...REGIONAL_TIERS.map((tier) => bucket(`${tier}/*`)), restoring],
     }),
     new PolicyStatement({ sid: 'Results', actions: ['s3:PutObject'], resources: [restoring] }),
     // Without it S3 says 403 of an object that does not exist, instead of 404:

@@ -19,6 +19,8 @@ export interface ScheduledFunctionProps {
   readonly name: 'observer' | 'sweeper' | 'verification' | 'scrubber';
   readonly key: IKey;
   readonly keyId: string;
+  /** See {@link ServiceFunctionProps.roleName}. */
+  readonly roleName?: string | undefined;
   /** Beside what every function gets. @default nothing */
   readonly environment?: Readonly<Record<string, string>>;
   /** Where its entry leaves that to the stage. @default as its entry says */

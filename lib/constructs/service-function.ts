@@ -27,6 +27,8 @@ export interface ServiceFunctionProps {
   readonly as?: string;
   readonly key: IKey;
   readonly keyId: string;
+  /** Of its execution role, where another account's policies let it in. @default one that nobody knows beforehand */
+  readonly roleName?: string | undefined;
   /** Beside what every function gets. */
   readonly environment?: Readonly<Record<string, string>>;
   /** Set when provisioned concurrency is kept for it; see {@link LiveAlias}. */
@@ -43,7 +45,18 @@ export class ServiceFunction extends Construct {
 
   constructor(scope: Construct, id: string, props: ServiceFunctionProps) {
     super(scope, id);
-    const { config, role, name, as = name, key, keyId, environment = {}, warm, removalPolicy } = props;
+    const {
+      config,
+      role,
+      name,
+      as = name,
+      key,
+      keyId,
+      roleName,
+      environment = {},
+      warm,
+      removalPolicy,
+    } = props;
     const { stage, regions, capacity, auth, logRetentionDays } = config;
     const spec: FunctionSpec = FUNCTIONS[name];
     this.spec = spec;
@@ -57,6 +70,7 @@ export class ServiceFunction extends Construct {
       removalPolicy,
     });
     const executionRole = new Role(this, 'Role', {
+      ...(roleName !== undefined && { roleName }),
       description: `What ${this.functionName} may do`,
       assumedBy: new ServicePrincipal('lambda.amazonaws.com', {
         conditions: { StringEquals: { 'aws:SourceAccount': Aws.ACCOUNT_ID } },

@@ -3,7 +3,6 @@
 import { Duration, Stack } from 'aws-cdk-lib';
 import { Alarm, ComparisonOperator, Metric, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
-import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { Construct } from 'constructs';
 import { RETENTION_DAYS, type Severity } from '../../config/promises.ts';
 import { LOCK_DAYS } from '../../config/retention.ts';
@@ -12,27 +11,30 @@ import { auditGapsAlarmName, journalAlarmName, scratchPrefix, verificationAlarmN
 import {
   backupEnvironment,
   backupTargets,
+  knownRoleName,
   scratchStatements,
   verificationStatements,
 } from './backup-access.ts';
 import { journalCareStatements } from './journal-access.ts';
+import type { Offsite } from './offsite.ts';
 import { onCallTopic } from './on-call-topics.ts';
 import { ScheduledFunction, type ScheduledFunctionProps } from './scheduled-function.ts';
 
-export interface VerificationProps extends Omit<ScheduledFunctionProps, 'name' | 'environment'> {
-  /** Of the offsite bucket. @default the Region has none */
-  readonly offsiteKey?: IKey | undefined;
+export interface VerificationProps extends Omit<ScheduledFunctionProps, 'name' | 'roleName' | 'environment'> {
+  /** Where this Region's offsite copies stand. @default it makes none */
+  readonly offsite?: Offsite | undefined;
 }
 
 export class Verification extends ScheduledFunction {
   constructor(scope: Construct, id: string, props: VerificationProps) {
-    const { config, key, keyId, offsiteKey } = props;
+    const { config, key, keyId, offsite } = props;
     const stack = Stack.of(scope);
     super(scope, id, {
       ...props,
       name: 'verification',
+      roleName: knownRoleName(stack, config, 'verification', offsite),
       environment: {
-        ...backupEnvironment(stack, config, offsiteKey?.keyArn),
+        ...backupEnvironment(stack, config, offsite),
         KEY_ARN: key.keyArn,
         SCRATCH_PREFIX: scratchPrefix(config.stage),
         BACKUP_LOCKS: JSON.stringify({
@@ -43,7 +45,7 @@ export class Verification extends ScheduledFunction {
       },
     });
     for (const statement of [
-      ...verificationStatements(stack, config, backupTargets(key.keyArn, offsiteKey?.keyArn)),
+      ...verificationStatements(stack, backupTargets(stack, config, key.keyArn, offsite)),
       ...scratchStatements(stack, config, key.keyArn),
       ...journalCareStatements(stack, config, keyId),
     ])

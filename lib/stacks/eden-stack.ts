@@ -14,8 +14,16 @@ export abstract class EdenStack extends Stack {
   /** Of stateful resources. */
   readonly removalPolicy: RemovalPolicy;
 
-  protected constructor(scope: Construct, layer: Layer, role: Role, what: string, config: Config) {
-    const { stage, account, retainData } = config;
+  /** @param account Of another account than the stage's. */
+  protected constructor(
+    scope: Construct,
+    layer: Layer,
+    role: Role,
+    what: string,
+    config: Config,
+    account = config.account,
+  ) {
+    const { stage, retainData } = config;
     super(scope, stackName(stage, layer), {
       env: { region: regionOf(config, role), ...(account === undefined ? {} : { account }) },
       description: `Eden Field ${stage}: ${what}`,

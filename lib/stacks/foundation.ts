@@ -2,15 +2,16 @@
 // service, and the topics alarms speak through. The quorum Region has a bucket more, for what is kept for years, with a
 // key of its own, so that neither the loss of the stage's key nor its misuse reaches that copy.
 import { CfnOutput } from 'aws-cdk-lib';
-import { type IKey, Key } from 'aws-cdk-lib/aws-kms';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { Construct } from 'constructs';
 import type { Role } from '../../config/config.ts';
 import { RETENTION_DAYS } from '../../config/promises.ts';
 import { BackupBucket } from '../constructs/backup-bucket.ts';
 import { LockedBucket } from '../constructs/locked-bucket.ts';
+import { makeOffsite, type Offsite } from '../constructs/offsite.ts';
 import { OnCallTopics } from '../constructs/on-call-topics.ts';
 import { RegionalKey } from '../constructs/regional-key.ts';
-import { bucketName, offsiteKeyAlias, projectName } from '../names.ts';
+import { bucketName } from '../names.ts';
 import { EdenStack, type EdenStackProps } from './eden-stack.ts';
 
 export interface FoundationStackProps extends EdenStackProps {
@@ -23,8 +24,8 @@ export class FoundationStack extends EdenStack {
   readonly key: IKey;
   readonly keyArn: string;
   readonly keyId: string;
-  /** Of the offsite bucket, which the quorum Region alone has. */
-  readonly offsiteKey: IKey | undefined;
+  /** The quorum Region alone has it. */
+  readonly offsite: Offsite | undefined;
 
   constructor(scope: Construct, props: FoundationStackProps) {
     const { config, role, primary } = props;
@@ -48,7 +49,10 @@ export class FoundationStack extends EdenStack {
       compliance: retainData,
       removalPolicy,
     });
-    this.offsiteKey = role === 'quorum' ? this.offsite() : undefined;
+    this.offsite =
+      role === 'quorum'
+        ? makeOffsite(this, { stage, compliance: retainData, removalPolicy }).offsite
+        : undefined;
     // Audit entries are the compliance record: as long as the tier the specification keeps for compliance.
     new LockedBucket(this, 'Audit', {
       bucketName: bucketName(stage, 'audit', this.region, this.account),
@@ -59,25 +63,5 @@ export class FoundationStack extends EdenStack {
     });
     new OnCallTopics(this, 'OnCall', { stage, key, email: onCall.email });
     new CfnOutput(this, 'KeyArn', { value: keyArn, description: 'The key of this Region' });
-  }
-
-  private offsite(): IKey {
-    const { stage, retainData } = this.config;
-    const { removalPolicy } = this;
-    // Its policy is the default one: the account decides by IAM policies, and no service uses it by itself.
-    const key = new Key(this, 'OffsiteKey', {
-      alias: offsiteKeyAlias(stage),
-      description: `The offsite copy of what ${projectName(stage)} stores`,
-      enableKeyRotation: true,
-      removalPolicy,
-    });
-    new BackupBucket(this, 'Offsite', {
-      bucketName: bucketName(stage, 'offsite', this.region, this.account),
-      use: 'offsite',
-      key,
-      compliance: retainData,
-      removalPolicy,
-    });
-    return key;
   }
 }

@@ -28,8 +28,8 @@ export class QuorumStack extends EdenStack {
     const shared = { config, role: 'quorum', key, keyId, removalPolicy: this.removalPolicy } as const;
     new Observer(this, 'Observer', shared);
     new Archiver(this, 'Archiver', shared);
-    new Backups(this, 'Backups', { ...shared, offsiteKey: foundation.offsiteKey });
-    new Verification(this, 'Verification', { ...shared, offsiteKey: foundation.offsiteKey });
+    new Backups(this, 'Backups', { ...shared, offsite: foundation.offsite });
+    new Verification(this, 'Verification', { ...shared, offsite: foundation.offsite });
     new Scrubber(this, 'Scrubber', shared);
   }
 }

@@ -20,6 +20,7 @@ import { Backups } from '../constructs/backups.ts';
 import { CanaryRelease } from '../constructs/canary-release.ts';
 import { LiveAlias, type WarmCapacity } from '../constructs/live-alias.ts';
 import { Observer } from '../constructs/observer.ts';
+import { offsiteElsewhere } from '../constructs/offsite.ts';
 import { RegionalDomain } from '../constructs/regional-domain.ts';
 import { RestoreQueue } from '../constructs/restore-queue.ts';
 import { ScheduledFunction } from '../constructs/scheduled-function.ts';
@@ -93,8 +94,10 @@ export class ServiceStack extends EdenStack {
 
     new Observer(this, 'Observer', shared);
     new Archiver(this, 'Archiver', shared);
-    new Backups(this, 'Backups', shared);
-    new Verification(this, 'Verification', shared);
+    const thirdCopy = config.consistency === 'eventual' ? offsiteElsewhere(this, config) : undefined;
+    const offsite = thirdCopy?.region === this.region ? thirdCopy : undefined;
+    new Backups(this, 'Backups', { ...shared, offsite, thirdCopy });
+    new Verification(this, 'Verification', { ...shared, offsite });
     new Scrubber(this, 'Scrubber', shared);
     new RestoreQueue(this, 'RestoreQueue', shared);
     new ScheduledFunction(this, 'Sweeper', { ...shared, name: 'sweeper' });

@@ -289,6 +289,12 @@ const REFUSED_IN_GOV: typeof REFUSED = [
     /none with eventual consistency: DNS would move without a quorum's decision/,
   ],
   [
+    'no account of its own, which the third copy lets in',
+    { account: undefined },
+    'account',
+    /twelve digits: the third copy's account lets in the stage's by its number, got undefined/,
+  ],
+  [
     'no account for the third copy',
     { thirdCopyAccount: undefined },
     'thirdCopyAccount',

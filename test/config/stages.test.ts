@@ -21,6 +21,8 @@ test('gov has two Regions of GovCloud, no domain, and another account for the th
   assert.deepEqual(regionsOf(raw).map(partitionOf), ['aws-us-gov', 'aws-us-gov']);
   assert.equal(raw.domain, undefined);
   assert.match(raw.thirdCopyAccount ?? '', /^\d{12}$/);
+  assert.match(raw.account ?? '', /^\d{12}$/);
+  assert.notEqual(raw.account, raw.thirdCopyAccount);
 });
 
 for (const [stage, raw] of Object.entries(STAGES)) {

@@ -140,9 +140,15 @@ export class BackupWorld {
     Object.values(REGIONS).map((region) => [region, new Exports(() => this.nowMs, this.buckets)]),
   );
   readonly telemetry = new Map(Object.values(REGIONS).map((region) => [region, new Recorder()]));
+  readonly offsite = this.buckets.get('offsite') as Bucket;
+  /** Without a quorum Region the standby makes the offsite copies, into another account's bucket. */
+  readonly #roles: readonly Role[];
+  readonly #offsiteRole: Role;
 
-  constructor(nowMs: number) {
+  constructor(nowMs: number, roles: readonly Role[] = ['primary', 'standby', 'quorum']) {
     this.nowMs = nowMs;
+    this.#roles = roles;
+    this.#offsiteRole = roles.includes('quorum') ? 'quorum' : 'standby';
   }
 
   bucket(role: Role): Bucket {
@@ -161,13 +167,13 @@ export class BackupWorld {
   async call(role: Role, tier: BackupTier, atMs = this.nowMs): Promise<void> {
     const region = REGIONS[role];
     const peers = new Map<string, BackupReader>(
-      Object.entries(REGIONS)
-        .filter(([it]) => it !== role)
-        .map(([it, at]) => [at, this.bucket(it as Role)]),
+      this.#roles.filter((it) => it !== role).map((it) => [REGIONS[it], this.bucket(it)]),
     );
+    const { primary, standby } = REGIONS;
+    const hasQuorum = this.#roles.includes('quorum');
     const keyArn = 'key';
     await createBackup({
-      place: { stage: 'dev', role, region, regions: REGIONS },
+      place: { stage: 'dev', role, region, regions: hasQuorum ? REGIONS : { primary, standby } },
       telemetry: this.log(role),
       now: () => this.nowMs,
       wait: async (ms) => {
@@ -192,17 +198,18 @@ export class BackupWorld {
           target: { bucket: `backup-${region}`, keyArn },
           peers,
         },
-        ...(role === 'quorum'
+        ...(role === this.#offsiteRole
           ? [
               {
                 tiers: ['offsite'] as const,
-                store: this.buckets.get('offsite') as Bucket,
+                store: this.offsite,
                 target: { bucket: 'offsite', keyArn },
                 peers: new Map<string, BackupReader>(),
               },
             ]
           : []),
       ],
+      ...(!hasQuorum && { thirdCopy: { name: `${standby} offsite`, reader: this.offsite } }),
     })({ tier, atMs });
   }
 

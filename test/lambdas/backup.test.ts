@@ -11,6 +11,8 @@ const MINUTE_MS = 60_000;
 const ALL = ['primary', 'standby', 'quorum'] as const;
 const failed = (world: BackupWorld, role: (typeof ALL)[number] = 'primary') =>
   world.log(role).samples.findLast(({ name }) => name === 'backup_replicas_failed')?.value;
+const copies = (world: BackupWorld, role: (typeof ALL)[number]) =>
+  world.log(role).samples.findLast(({ name }) => name === 'backup_copies')?.value;
 
 test('a day of schedules makes a full backup and a chain of hours in every Region', async () => {
   const world = new BackupWorld(DAY);
@@ -49,7 +51,7 @@ test('what a schedule missed, the hourly call makes up for, and no sooner than t
   const made = world.made(world.bucket('quorum'));
   assert.equal(made.get('daily/2026-11-24/'), 'full');
   assert.equal(made.get('weekly/2026-11-23/'), 'full');
-  assert.deepEqual([...world.made(world.buckets.get('offsite') as never)], [['offsite/2026-11-01/', 'full']]);
+  assert.deepEqual([...world.made(world.offsite)], [['offsite/2026-11-01/', 'full']]);
   const asked = world.exporter('quorum').asked.length;
   await world.call('quorum', 'hourly');
   assert.equal(world.exporter('quorum').asked.length, asked + 1, 'and once');
@@ -157,6 +159,58 @@ test('copies are counted without DynamoDB too, and then nothing is excused', asy
   world.exporter('primary').isGone = true;
   await world.hour(['primary']);
   assert.equal(failed(world), 3);
+});
+
+const TWO = ['primary', 'standby'] as const;
+
+/** Two Regions for long enough that all that is due is there. */
+async function twoRegions(): Promise<BackupWorld> {
+  const world = new BackupWorld(DAY, TWO);
+  for (const exports of world.exports.values()) exports.earliestMs = Date.parse('2026-11-01T00:00:00Z');
+  for (let hour = 0; hour < 30; hour += 1)
+    await world.hour(TWO, hour % 24 === 0 ? ['hourly', 'daily'] : ['hourly']);
+  return world;
+}
+
+test('without a third Region the standby makes the offsite copy, which is the third of every backup', async () => {
+  const world = await twoRegions();
+  assert.deepEqual([...world.made(world.offsite)], [['offsite/2026-11-01/', 'full']]);
+  const { asked } = world.exporter('primary');
+  assert.deepEqual(
+    asked.filter(({ bucket }) => bucket === world.offsite),
+    [],
+  );
+  for (const role of TWO) {
+    assert.equal(failed(world, role), 0, role);
+    assert.equal(copies(world, role), 3, role);
+  }
+});
+
+test('a third copy out of reach is missing in the eyes of both, and with a Region that is gone it makes two', async () => {
+  const world = await twoRegions();
+  world.offsite.isGone = true;
+  await world.hour(TWO);
+  for (const role of TWO) assert.equal(failed(world, role), 1, role);
+  assert.match(
+    world.log('primary').warnings.at(-1) ?? '',
+    /us-west-2 offsite: unreachable, the bucket did not answer/,
+  );
+  for (let hour = 0; hour < 3; hour += 1) await world.hour(['primary']);
+  assert.equal(failed(world), 2);
+  world.offsite.isGone = false;
+  await world.hour(['primary']);
+  assert.equal(failed(world), 1);
+});
+
+test('a third copy of before the table had a history is nobody’s failure, and no copy', async () => {
+  const world = new BackupWorld(DAY, TWO);
+  for (const role of TWO) world.exporter(role).earliestMs = DAY;
+  for (let hour = 0; hour < 4; hour += 1)
+    await world.hour(TWO, hour === 0 ? ['hourly', 'daily'] : ['hourly']);
+  for (const role of TWO) {
+    assert.equal(failed(world, role), 0, role);
+    assert.equal(copies(world, role), 2, role);
+  }
 });
 
 test('a call that is no schedule’s is refused', () => {

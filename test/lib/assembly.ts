@@ -18,13 +18,23 @@ export interface Resource {
   readonly UpdatePolicy?: any;
 }
 
+export interface Parameter {
+  readonly Type: string;
+  readonly Default?: string;
+  readonly AllowedPattern?: string;
+}
+
 export interface Stack {
   readonly name: string;
   readonly region: string;
   readonly account: string;
   readonly dependsOn: readonly string[];
   readonly terminationProtection: boolean;
-  readonly template: { readonly Resources: Readonly<Record<string, Resource>>; readonly Outputs?: object };
+  readonly template: {
+    readonly Resources: Readonly<Record<string, Resource>>;
+    readonly Parameters?: Readonly<Record<string, Parameter>>;
+    readonly Outputs?: object;
+  };
 }
 
 export function stageConfig(stage: string): StageConfig {
@@ -40,9 +50,16 @@ function strong(stage: string) {
   return config;
 }
 
+/** Of those with two that follow each other. */
+function eventual(stage: string) {
+  const config = defineConfig(stage, stageConfig(stage));
+  if (config.consistency !== 'eventual') throw new Error(`expected ${stage} to be eventual, got strong`);
+  return config;
+}
+
 export const DEV = strong('dev');
 export const PROD = strong('prod');
-export const GOV: Config = defineConfig('gov', stageConfig('gov'));
+export const GOV = eventual('gov');
 
 /** Into a folder that goes when the test file ends. */
 export function synthesize(config: Config): readonly Stack[] {

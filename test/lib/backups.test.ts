@@ -241,8 +241,15 @@ test('a corrupted backup is critical; one without a verdict in time, or a silent
   }
 });
 
-test('two Regions without a quorum back up by the hour, day and week each', () => {
+test('two Regions without a quorum back up by the hour, day and week each, and the standby offsite', () => {
   const gov = synthesize(GOV);
   for (const role of ['primary', 'standby'])
-    assert.equal(schedulesOf(stackNamed(gov, `eden-field-gov-service-${role}`)).length, 3);
+    assert.deepEqual(
+      schedulesOf(stackNamed(gov, `eden-field-gov-service-${role}`))
+        .map(({ Name }) => Name)
+        .sort(),
+      BACKUP_TIERS.filter((tier) => tier !== 'offsite' || role === 'standby')
+        .map((tier) => `eden-field-gov-backup-${tier}`)
+        .sort(),
+    );
 });

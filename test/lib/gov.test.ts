@@ -15,6 +15,7 @@ test('has no quorum and no traffic stack; each of the others stands in its Regio
   assert.deepEqual(Object.fromEntries(gov.map(({ name, region }) => [name, region])), {
     'eden-field-gov-foundation-primary': primary,
     'eden-field-gov-foundation-standby': standby,
+    'eden-field-gov-offsite-copy': standby,
     'eden-field-gov-data': primary,
     'eden-field-gov-service-standby': standby,
     'eden-field-gov-service-primary': primary,
@@ -22,7 +23,10 @@ test('has no quorum and no traffic stack; each of the others stands in its Regio
 });
 
 test('deploys the standby before the primary, after the data', () => {
-  const order = ['foundation-primary', 'foundation-standby', 'data', 'service-standby', 'service-primary'];
+  const order = [
+    ...['foundation-primary', 'foundation-standby', 'offsite-copy', 'data'],
+    ...['service-standby', 'service-primary'],
+  ];
   for (const [index, layer] of order.entries()) {
     const before = order[index - 1];
     if (before)
@@ -30,6 +34,25 @@ test('deploys the standby before the primary, after the data', () => {
         stackNamed(gov, `eden-field-gov-${layer}`).dependsOn.includes(`eden-field-gov-${before}`),
         `${layer} must wait for ${before}`,
       );
+  }
+});
+
+test('the guide deploys every stack in its order', () => {
+  const guide = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'GOVCLOUD.md'), 'utf8');
+  const commands = [...guide.matchAll(/^npx cdk deploy -c stage=gov --exclusively (\S+)(.*)$/gm)];
+  assert.deepEqual(
+    commands.map(([, stack]) => stack),
+    gov.map(({ name }) => name),
+  );
+  for (const [, name = '', options] of commands) {
+    const { account, template } = stackNamed(gov, name);
+    assert.equal(/--profile third$/.test(options ?? ''), account === GOV.thirdCopyAccount, name);
+    const told = [...(options ?? '').matchAll(/--parameters (\w+)=/g)].map(([, parameter]) => parameter);
+    // CDK's own has a default.
+    const asked = Object.entries(template.Parameters ?? {}).flatMap(([parameter, { Default }]) =>
+      Default === undefined ? parameter : [],
+    );
+    assert.deepEqual(told, asked, name);
   }
 });
 
@@ -172,7 +195,8 @@ test('no template names a partition: every ARN asks AWS where it is', () => {
   const arns = everyString(gov).filter(([, text]) => /\barn:/.test(text));
   assert.ok(arns.length > 100, `looked at ${arns.length} only`);
   assert.deepEqual(
-    arns.filter(([, text]) => !/^arn:$|arn:\$\{AWS::Partition\}:/.test(text)),
+    // Where a string ends the partition follows, as a value of its own.
+    arns.filter(([, text]) => !/\barn:$|arn:\$\{AWS::Partition\}:/.test(text)),
     [],
   );
 });

@@ -274,6 +274,20 @@ test('an override that shortens a tier in the finished template ends the synth, 
   }
 });
 
+test('what another account keeps is looked at like the stage’s own', () => {
+  const outdir = mkdtempSync(join(tmpdir(), 'eden-field-retention-'));
+  try {
+    const { app } = buildApp(GOV, { validate: false, bundle: false, outdir });
+    Aspects.of(app).add(new Override('Offsite', 'LifecycleConfiguration.Rules.1.ExpirationInDays', 365));
+    assert.throws(() => synthesizeKept(app, GOV), {
+      message:
+        /eden-field-gov-offsite-copy, offsite bucket: offsite\/: expected to be kept 2555 days, got 365\n/,
+    });
+  } finally {
+    rmSync(outdir, { recursive: true, force: true });
+  }
+});
+
 test('a bucket that is gone, or goes by another name, ends the synth', () => {
   const outdir = mkdtempSync(join(tmpdir(), 'eden-field-retention-'));
   try {

@@ -56,7 +56,10 @@ test('its key is used through DynamoDB only, and granted to nobody but AWS', () 
 const placesIn = (resource: unknown, stage = 'dev') =>
   [
     ...JSON.stringify(resource).matchAll(
-      new RegExp(`eden-field-${stage}-(\\w+)-([a-z]+(?:-[a-z]+)+-\\d)-.*?"(?:/([a-z-]+)/\\*)?"`, 'g'),
+      new RegExp(
+        `eden-field-${stage}-(\\w+)-([a-z]+(?:-[a-z]+)+-\\d)-(?:\\d{12}|",\\{"Ref":"AWS::AccountId"\\},")(?:/([a-z-]+)/\\*)?"`,
+        'g',
+      ),
     ),
   ].map(([, use, region, part]) => `${use} ${region} ${part ?? ''}`.trim());
 
