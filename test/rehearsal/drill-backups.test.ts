@@ -27,11 +27,14 @@ import {
   stepAt,
   takenFrom,
 } from '../../rehearsal/drills/backups/restore-said.ts';
+import { StorageWatch } from '../../rehearsal/drills/backups/storage-watch.ts';
 import { checkHistory } from '../../rehearsal/drills/checker.ts';
 import type { Logged } from '../../rehearsal/drills/sync/history.ts';
 import { sha256 } from '../../rehearsal/drills/sync/keep.ts';
 import { listen } from '../../rehearsal/supervisor/ports.ts';
+import type { MetricListener } from '../../rehearsal/supervisor/rehearsal.ts';
 import { stageConfig } from '../../rehearsal/supervisor/stage.ts';
+import type { RehearsalEvent } from '../../rehearsal/supervisor/state.ts';
 import { KEY, logged, made, mark, sent, version, whole, withLog } from './planted-history.ts';
 
 const DAY_MS = 86_400_000;
@@ -188,6 +191,52 @@ test('an alarm reaches those who read its topic; one that acts on nothing, or is
   assert.equal(firedAlarm(state, deployed(ALARM, 'arn:aws:sns:us-east-1:0:warning')).people, 0);
   const off = { ...ALARM, ActionsEnabled: false };
   assert.equal(firedAlarm(state, deployed(off, 'arn:aws:sns:us-east-1:0:critical')).people, 0);
+});
+
+test('what is watched: alarms that fired since, the latest count, and items that the log calls damaged', () => {
+  let tell: (event: RehearsalEvent) => void = () => undefined;
+  let measure: MetricListener = () => undefined;
+  const watch = new StorageWatch(
+    {
+      state: () => ({ alarms: [state] }),
+      deployment: { ofType: deployed(ALARM, 'arn:aws:sns:us-east-1:0:critical') },
+      listen(listener) {
+        tell = listener;
+        return () => undefined;
+      },
+      measured(listener) {
+        measure = listener;
+        return () => undefined;
+      },
+    },
+    ['backup_replicas_failed'],
+  );
+  const changed = (at: number, to: AlarmState['state']) =>
+    tell({ type: 'alarm', region: 'us-east-1', name: 'corrupted', why: '', at, state: to });
+  changed(100, 'ALARM');
+  changed(200, 'OK');
+  changed(300, 'ALARM');
+  assert.equal(watch.fired('corrupted', 0)?.at, 100);
+  assert.equal(watch.fired('corrupted', 150)?.at, 300);
+  assert.equal(watch.fired('corrupted', 301), undefined);
+  assert.equal(watch.fired('corrupted', 0, 'us-west-2'), undefined);
+  assert.equal(watch.fired('another', 0), undefined);
+
+  const point = (name: string, timestampMs: number, value: number) => ({
+    ...{ namespace: 'EdenField', name, dimensions: {}, timestampMs, values: [value] },
+  });
+  measure('us-east-1', [point('backup_replicas_failed', 10, 2), point('requests', 10, 9)]);
+  measure('us-west-2', [point('backup_replicas_failed', 20, 1)]);
+  assert.deepEqual(watch.latest('backup_replicas_failed', 0, 'us-east-1')?.values, [2]);
+  assert.equal(watch.latest('backup_replicas_failed', 11, 'us-east-1'), undefined);
+  assert.equal(watch.points.length, 2);
+
+  const log = (at: number, line: string) => tell({ type: 'log', at, from: 'us-east-1', line });
+  log(5, '{"message":"an item is damaged","item":"t/notes/a","error":{}}');
+  log(9, '{"message":"an item is damaged","item":"t/notes/a","error":{}}');
+  log(9, '{"message":"something else","item":"t/notes/b"}');
+  assert.deepEqual([...watch.named], [['t/notes/a', 5]]);
+  watch.close();
 });
 
 test('a queue file is copied with all that stands beside it, in place of whatever was there', async (t) => {

@@ -2,7 +2,7 @@
 // and the log lines that name damaged records.
 import type { MetricName } from '../../../protocol/metrics.ts';
 import type { MetricPoint } from '../../supervisor/messages.ts';
-import type { RehearsalEvent } from '../../supervisor/state.ts';
+import type { RehearsalEvent, RehearsalState } from '../../supervisor/state.ts';
 import type { StoredSystem } from '../system.ts';
 import { type Fired, firedAlarm } from './alarms.ts';
 
@@ -17,15 +17,21 @@ export interface SeenAlarm {
   readonly state: string;
 }
 
+/** What it needs of a system. */
+export interface Watched extends Pick<StoredSystem, 'listen' | 'measured'> {
+  state(): Pick<RehearsalState, 'alarms'>;
+  readonly deployment: Pick<StoredSystem['deployment'], 'ofType'>;
+}
+
 export class StorageWatch {
   readonly points: SeenPoint[] = [];
   readonly alarms: SeenAlarm[] = [];
   readonly #named = new Map<string, number>();
-  readonly #system: StoredSystem;
+  readonly #system: Watched;
   readonly #stops: readonly (() => void)[];
 
   /** Follows these metrics from now on. */
-  constructor(system: StoredSystem, metrics: readonly MetricName[]) {
+  constructor(system: Watched, metrics: readonly MetricName[]) {
     this.#system = system;
     const wanted = new Set<string>(metrics);
     this.#stops = [
@@ -58,12 +64,11 @@ export class StorageWatch {
     return { ...firedAlarm(state, (type, of) => this.#system.deployment.ofType(type, of)), at: first.at };
   }
 
-  /** The values of a metric since a moment, the oldest first. */
-  values(metric: MetricName, sinceMs: number, region?: string): readonly number[] {
-    return this.points
-      .filter((it) => it.name === metric && it.timestampMs >= sinceMs)
-      .filter((it) => region === undefined || it.region === region)
-      .flatMap(({ values }) => values);
+  /** The latest that was measured since a moment; what a function has just measured comes a little later. */
+  latest(metric: MetricName, sinceMs: number, region: string): SeenPoint | undefined {
+    return this.points.findLast(
+      (it) => it.name === metric && it.region === region && it.timestampMs >= sinceMs,
+    );
   }
 
   #hear(event: RehearsalEvent): void {

@@ -12,6 +12,7 @@ import { keyOf, nameOf } from '../backups/replicas.ts';
 import { paceOf, takenFrom } from '../backups/restore-said.ts';
 import { sabotageLines } from '../backups/sabotage-lines.ts';
 import { type BackupScene, onProvenSystem, type RestoreRun } from '../backups/scene.ts';
+import type { SeenPoint } from '../backups/storage-watch.ts';
 import { checkHistory } from '../checker.ts';
 import { seededRandom } from '../pace.ts';
 import type { DrillOptions, Outcome, Scenario } from '../scenario.ts';
@@ -24,6 +25,8 @@ const MINUTE_MS = 60_000;
 const DAMAGED = 5;
 const FIRES_WITHIN_MS = 180_000;
 const COMPLETE_WITHIN_MS = 120_000;
+/** From the end of the call to its count, as CloudWatch would have it. */
+const COUNTED_WITHIN_MS = 15_000;
 /** So long at least an alarm is followed, by its definition, for its end. */
 const FOLLOWED_MS = 6 * HOUR_MS;
 
@@ -70,10 +73,11 @@ class Sabotage {
     await this.#backUp(reads.regions);
     await this.#complete([this.#third]);
 
-    const countedAt = preciseNow();
-    const failed = await this.#count();
+    const counted = await this.#count();
+    const countedAt = counted?.timestampMs ?? preciseNow();
+    const failed = counted?.values.at(-1) ?? null;
     const critical = await this.#fired('backup-copies-critical', countedAt);
-    drill.step(`${failed} copies are missing; ${critical ? critical.why : 'nobody was told'}`);
+    drill.step(`${failed ?? 'unknown'} copies are missing; ${critical ? critical.why : 'nobody was told'}`);
     if (critical) drill.mark('critical alarm', 'plain', critical.at);
 
     const { key: rotten } = await drill.orStopped(system.rot(this.#third, await this.#newestFile()));
@@ -102,8 +106,8 @@ class Sabotage {
     drill.mark('buckets back', 'good');
     await this.#backUp(this.#gone);
     await this.#complete(this.#gone);
+    const failedAfter = (await this.#count())?.values.at(-1) ?? null;
     const backAt = preciseNow();
-    const failedAfter = await this.#count();
     const verifiedAfter = await this.#verifiedIn(this.#gone);
     const another = await this.#scene.restore(['--all', '--dry-run']);
 
@@ -188,7 +192,7 @@ class Sabotage {
 
   /** The hourly call that counts the copies of that hour: an hour later, when they have to be complete. What that call is
    * to back up itself lies ahead and cannot be had yet, which it says by failing. */
-  async #count(): Promise<number | null> {
+  async #count(): Promise<SeenPoint | undefined> {
     const { drill, system, proven, watch } = this.#scene;
     const fromMs = Date.now();
     drill.step(`${this.#third} counts everybody's copies`);
@@ -197,7 +201,9 @@ class Sabotage {
       .catch((error: unknown) => {
         if (error instanceof DrillError || this.#options.signal?.aborted) throw error;
       });
-    return watch.values(METRICS.backupReplicasFailed, fromMs, this.#third).at(-1) ?? null;
+    const latest = () => watch.latest(METRICS.backupReplicasFailed, fromMs, this.#third);
+    await this.#scene.within(COUNTED_WITHIN_MS, () => latest() !== undefined);
+    return latest();
   }
 
   async #fired(suffix: string, sinceMs: number, region = this.#third) {
