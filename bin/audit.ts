@@ -11,6 +11,7 @@ import { fill } from './audit/fill.ts';
 import { type AuditPlace, openPlace } from './audit/places.ts';
 import { Arrival } from './audit/verify.ts';
 import { verifyAll } from './audit/verify-all.ts';
+import { type Everywhere, openEverywhere } from './everywhere.ts';
 import { type TableAddress, tableFrom, WHERE_OPTIONS } from './routing/where.ts';
 
 const USAGE = `npm run audit -- verify [--tenant T --collection C --id I | all] [--region R]... [--wait SECONDS]
@@ -98,34 +99,16 @@ function recordFrom(
   return { tenant, collection, id };
 }
 
-interface Opened {
-  /** Those asked for. */
-  readonly places: readonly AuditPlace[];
-  /** Of the others, those that answer. */
-  readonly peers: readonly AuditPlace[];
-  readonly silent: readonly string[];
-}
-
-/** A region that is down must not keep the others from being looked at. */
-async function openPlaces({ stage, table, config, regions }: Command): Promise<Opened> {
-  const open = (region: string) =>
+function openPlaces({ stage, table, config, regions }: Command): Promise<Everywhere<AuditPlace>> {
+  return openEverywhere(regions, regionsOf(config), (region) =>
     openPlace({
       region,
       table: table.name,
       bucketIn: (account) => bucketName(stage, 'audit', region, account),
       endpoint: table.endpoint,
       credentials: table.credentials,
-    });
-  const others = regionsOf(config).filter((region) => !regions.includes(region));
-  const [places, settled] = await Promise.all([
-    Promise.all(regions.map(open)),
-    Promise.allSettled(others.map(open)),
-  ]);
-  return {
-    places,
-    peers: settled.flatMap((it) => (it.status === 'fulfilled' ? [it.value] : [])),
-    silent: others.filter((_, index) => settled[index]?.status === 'rejected'),
-  };
+    }),
+  );
 }
 
 /** Returns the exit code. */

@@ -5,6 +5,7 @@ import { type Config, defineConfig, regionsOf, type StageConfig } from '../confi
 import { STAGES } from '../config/stages.ts';
 import { bucketName } from '../lib/names.ts';
 import { journalHour, journalHourMs } from '../protocol/journal.ts';
+import { type Everywhere, openEverywhere } from './everywhere.ts';
 import { bringHome, fillJournal, parkedOf } from './journal/fill.ts';
 import { type JournalPlace, openJournalPlace } from './journal/places.ts';
 import { verifyJournal } from './journal/verify.ts';
@@ -69,32 +70,22 @@ async function commandFrom(args: readonly string[]): Promise<Command | 'help'> {
   return { what, stage, table, config, regions, since, waitMs: Number(wait) * 1_000 };
 }
 
-interface Opened {
-  /** Those asked for. */
-  readonly places: readonly JournalPlace[];
+interface Opened extends Everywhere<JournalPlace> {
   /** All that answer. */
   readonly everywhere: readonly JournalPlace[];
-  readonly silent: readonly string[];
 }
 
-/** A region that is down must not keep the others from being looked at. */
 async function openPlaces({ stage, table, config, regions }: Command): Promise<Opened> {
-  const open = (region: string) =>
+  const opened = await openEverywhere(regions, regionsOf(config), (region) =>
     openJournalPlace({
       region,
       table: table.name,
       bucketIn: (account) => bucketName(stage, 'backup', region, account),
       endpoint: table.endpoint,
       credentials: table.credentials,
-    });
-  const others = regionsOf(config).filter((region) => !regions.includes(region));
-  const [places, settled] = await Promise.all([
-    Promise.all(regions.map(open)),
-    Promise.allSettled(others.map(open)),
-  ]);
-  const peers = settled.flatMap((it) => (it.status === 'fulfilled' ? [it.value] : []));
-  const silent = others.filter((_, index) => settled[index]?.status === 'rejected');
-  return { places, everywhere: [...places, ...peers], silent };
+    }),
+  );
+  return { ...opened, everywhere: [...opened.places, ...opened.peers] };
 }
 
 function verifying(place: JournalPlace, { everywhere, silent }: Opened, command: Command) {

@@ -1,12 +1,13 @@
 // What a function may do to the audit buckets, as policy statements: its own calls, on the part of a bucket they are
 // for, and the use of the key that those calls make through S3.
-import { ArnFormat, type Stack } from 'aws-cdk-lib';
+import type { Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { type Config, regionsOf } from '../../config/config.ts';
 import { ENTRIES_PREFIX, LOSING_PAYLOADS_PREFIX } from '../../protocol/audit.ts';
 import { ROUTING_CHANGES_PREFIX } from '../../protocol/routing.ts';
 import type { AuditNeeds, ObjectAction } from '../functions.ts';
 import { bucketName } from '../names.ts';
+import { bucketArn } from './bucket-arn.ts';
 import { keyArnIn } from './regional-key.ts';
 
 /** What the key must allow for a call on an encrypted bucket:
@@ -32,16 +33,7 @@ export function auditStatements(
   const own = stack.region;
   const others = peers ? regionsOf(config).filter((region) => region !== own) : [];
   const buckets = auditBuckets(stack, config);
-  const arnIn = (region: string, path?: string) =>
-    stack.formatArn({
-      service: 's3',
-      region: '',
-      account: '',
-      resource: String(buckets[region]),
-      ...(path === undefined
-        ? { arnFormat: ArnFormat.NO_RESOURCE_NAME }
-        : { resourceName: path, arnFormat: ArnFormat.SLASH_RESOURCE_NAME }),
-    });
+  const arnIn = (region: string, path?: string) => bucketArn(stack, String(buckets[region]), path);
   const onObjects = (
     sid: string,
     actions: readonly ObjectAction[],

@@ -2,11 +2,12 @@
 // DynamoDB does with the function's permissions, and look into all Regions' backup buckets. Of a bucket in another account
 // that account's own policies must say the same (lib/stacks/offsite-copy.ts).
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport_Requesting.html
-import { ArnFormat, type Stack } from 'aws-cdk-lib';
+import type { Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { type Config, regionsOf } from '../../config/config.ts';
 import { type BackupTier, VERDICT_FILE } from '../../protocol/backups.ts';
 import { bucketName, roleName, scratchPrefix, tableName } from '../names.ts';
+import { bucketArn } from './bucket-arn.ts';
 import { backupBuckets } from './journal-access.ts';
 import type { Offsite } from './offsite.ts';
 import { keyArnIn } from './regional-key.ts';
@@ -61,19 +62,6 @@ export function knownRoleName(
   offsite: Offsite | undefined,
 ): string | undefined {
   return offsite?.owner === undefined ? undefined : roleName(stage, name, stack.region);
-}
-
-/** Names of buckets are global, whosever they are. */
-function bucketArn(stack: Stack, bucket: string, path?: string): string {
-  return stack.formatArn({
-    service: 's3',
-    region: '',
-    account: '',
-    resource: bucket,
-    ...(path === undefined
-      ? { arnFormat: ArnFormat.NO_RESOURCE_NAME }
-      : { resourceName: path, arnFormat: ArnFormat.SLASH_RESOURCE_NAME }),
-  });
 }
 
 export function tableArnIn(stack: Stack, { stage }: Config): string {

@@ -1,10 +1,11 @@
 // What functions may do to the backup buckets for the journal (DESIGN §6). Who writes it may put, and nothing else:
 // segments into its own Region's, what that one does not take into any. Who keeps it whole reads all, and puts into its own.
-import { ArnFormat, type Stack } from 'aws-cdk-lib';
+import type { Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { type Config, regionsOf } from '../../config/config.ts';
 import { JOURNAL_PARKED_PREFIX, JOURNAL_PREFIX } from '../../protocol/journal.ts';
 import { bucketName } from '../names.ts';
+import { bucketArn } from './bucket-arn.ts';
 import { keyArnIn } from './regional-key.ts';
 
 /** Name of the backup bucket of every Region, by Region. */
@@ -21,16 +22,7 @@ export function journalStatements(stack: Stack, config: Config, keyId: string): 
     new PolicyStatement({
       sid,
       actions: ['s3:PutObject'],
-      resources: into.map((region) =>
-        stack.formatArn({
-          service: 's3',
-          region: '',
-          account: '',
-          resource: String(buckets[region]),
-          resourceName: `${prefix}*`,
-          arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
-        }),
-      ),
+      resources: into.map((region) => bucketArn(stack, String(buckets[region]), `${prefix}*`)),
     });
   return [
     put('Journal', JOURNAL_PREFIX, [stack.region]),
@@ -56,16 +48,7 @@ export function journalCareStatements(
   const buckets = backupBuckets(stack, config);
   const regions = regionsOf(config);
   const peers = regions.filter((region) => region !== stack.region);
-  const arn = (region: string, path?: string) =>
-    stack.formatArn({
-      service: 's3',
-      region: '',
-      account: '',
-      resource: String(buckets[region]),
-      ...(path === undefined
-        ? { arnFormat: ArnFormat.NO_RESOURCE_NAME }
-        : { resourceName: path, arnFormat: ArnFormat.SLASH_RESOURCE_NAME }),
-    });
+  const arn = (region: string, path?: string) => bucketArn(stack, String(buckets[region]), path);
   return [
     new PolicyStatement({
       sid: 'JournalsRead',

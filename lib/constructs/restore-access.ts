@@ -1,11 +1,12 @@
 // What the restore function may do: read its own Region's backups, leave what it found beside them, take tasks from its
 // own queue. It can neither delete a backup nor write over one.
-import { ArnFormat, type Stack } from 'aws-cdk-lib';
+import type { Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { Config } from '../../config/config.ts';
 import { RESTORING_PREFIX } from '../../protocol/restore-work.ts';
 import { bucketName } from '../names.ts';
 import { REGIONAL_TIERS } from './backup-access.ts';
+import { bucketArn } from './bucket-arn.ts';
 
 export function restoreStatements(
   stack: Stack,
@@ -14,15 +15,7 @@ export function restoreStatements(
   queueArn: string,
 ): readonly PolicyStatement[] {
   const bucket = (path?: string) =>
-    stack.formatArn({
-      service: 's3',
-      region: '',
-      account: '',
-      resource: bucketName(stage, 'backup', stack.region, stack.account),
-      ...(path === undefined
-        ? { arnFormat: ArnFormat.NO_RESOURCE_NAME }
-        : { resourceName: path, arnFormat: ArnFormat.SLASH_RESOURCE_NAME }),
-    });
+    bucketArn(stack, bucketName(stage, 'backup', stack.region, stack.account), path);
   const restoring = bucket(`${RESTORING_PREFIX}*`);
   const key = (sid: string, service: 's3' | 'sqs', actions: readonly string[]) =>
     new PolicyStatement({

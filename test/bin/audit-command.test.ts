@@ -1,11 +1,9 @@
 // `npm run audit` as a command: on a table and buckets that any SDK client can use, and what it refuses.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { promisify } from 'node:util';
 import { DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb';
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { sha256Of } from '../../lambdas/core/canonical.ts';
@@ -27,32 +25,14 @@ import {
   STANDBY,
   TABLE,
 } from '../rehearsal/fake-deployment.ts';
+import { runCommand } from './running.ts';
 
 const NOTE: RecordKey = { tenant: 'acme', collection: 'notes', id: 'n1' };
 const LARGE = JSON.stringify({ text: 'x'.repeat(20_000) });
 const LARGE_KEY = losingPayloadKey('acme', sha256Of(LARGE));
-const AUDIT = join(import.meta.dirname, '../../bin/audit.ts');
 
-interface Ran {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function audit(
-  args: readonly string[],
-  environment: Readonly<Record<string, string>> = {},
-): Promise<Ran> {
-  const env = { ...process.env, AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', AWS_MAX_ATTEMPTS: '1' };
-  try {
-    const ran = await promisify(execFile)(process.execPath, [AUDIT, ...args], {
-      env: { ...env, ...environment },
-    });
-    return { code: 0, ...ran };
-  } catch (error) {
-    return error as Ran;
-  }
-}
+const audit = (args: readonly string[], environment?: Readonly<Record<string, string>>) =>
+  runCommand('audit', args, environment);
 
 test('on a table and buckets as AWS has them: verifies, fills, verifies again', async () => {
   const bucketOf = (region: string) => `eden-field-dev-audit-${region}-${ACCOUNT}`;

@@ -1,10 +1,7 @@
 // What `npm run journal` finds missing in a region's journal, what it brings there, and what it says; at the end as a
 // command, on buckets that any SDK client can use.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { promisify } from 'node:util';
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { bringHome, fillJournal, parkedOf } from '../../bin/journal/fill.ts';
 import type { JournalPlace } from '../../bin/journal/places.ts';
@@ -25,11 +22,11 @@ import {
   resource,
   STANDBY,
 } from '../rehearsal/fake-deployment.ts';
+import { runCommand } from './running.ts';
 
 const T = Date.UTC(2025, 6, 1, 5);
 const HOUR = 3_600_000;
 const END = T + 1.5 * HOUR;
-const JOURNAL = join(import.meta.dirname, '../../bin/journal.ts');
 
 class MemoryPlace implements JournalPlace {
   readonly region: string;
@@ -192,26 +189,8 @@ test('only from the hour asked for, and only what should have come by now', asyn
   assert.equal(hours, 1);
 });
 
-interface Ran {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function journal(
-  args: readonly string[],
-  environment: Readonly<Record<string, string>> = {},
-): Promise<Ran> {
-  const env = { ...process.env, AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', AWS_MAX_ATTEMPTS: '1' };
-  try {
-    const ran = await promisify(execFile)(process.execPath, [JOURNAL, ...args], {
-      env: { ...env, ...environment },
-    });
-    return { code: 0, ...ran };
-  } catch (error) {
-    return error as Ran;
-  }
-}
+const journal = (args: readonly string[], environment?: Readonly<Record<string, string>>) =>
+  runCommand('journal', args, environment);
 
 test('as a command, on buckets as AWS has them: verifies, fills, verifies again', async () => {
   const bucketOf = (region: string) => `eden-field-dev-backup-${region}-${ACCOUNT}`;
