@@ -15,13 +15,15 @@ interface Question {
 
 type Reply = { readonly id: number } & ({ readonly answer: unknown } | { readonly error: string });
 
-/** Forks `file` of this folder, with `options` as JSON in its first argument; resolves once it has started. */
+/** Forks `file` of this folder, with `options` as JSON in its first argument, `flags` for Node.js; resolves once it has
+ * started. */
 export async function startSide<Answers extends object>(
   file: string,
   options: object = {},
+  flags: readonly string[] = [],
 ): Promise<Side<Answers>> {
   const child = fork(`${import.meta.dirname}/${file}`, [JSON.stringify(options)], {
-    execArgv: [],
+    execArgv: [...flags],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   const open = new Map<number, { resolve: (answer: unknown) => void; reject: (error: Error) => void }>();

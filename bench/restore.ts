@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openBucket } from '../bin/buckets.ts';
 import { readDeployment } from '../rehearsal/assembly/assembly.ts';
+import { assemblyOf } from '../rehearsal/assembly/synthesis.ts';
+import { STAGE_DEFAULT, stageConfig } from '../rehearsal/supervisor/stage.ts';
 import { type Benchmark, inPairs, type Ratio } from './benchmark.ts';
 import { startSide } from './processes.ts';
 import { type Corpus, writeCorpus } from './restore/corpus.ts';
@@ -115,23 +117,23 @@ async function verifying(folder: string): Promise<Ratio> {
   }
 }
 
-/** The few are read as often as the many are more: so much work grows any heap of V8's, whatever is read. */
+/** Each reads its export once and cold, under the flags that the product runs with. */
 async function memory(folder: string, records: number): Promise<Ratio[]> {
   const few = await writeCorpus(join(folder, 'few'), FEW);
   const many = await writeCorpus(join(folder, 'many'), records);
   const ratios: Ratio[] = [];
-  const times = records / FEW;
+  const ways = { verification: await verificationFlags(), restore: await restoreFlags() };
   for (const way of ['verification', 'restore'] as const) {
-    const once = await peakOf(way, few, 1);
+    const flags = ways[way];
     const pairs: [number, number][] = [];
     for (let pair = 0; pair < PEAKS; pair += 1)
-      pairs.push([await peakOf(way, few, times), await peakOf(way, many, 1)]);
+      pairs.push([await peakOf(way, few, flags), await peakOf(way, many, flags)]);
     const list = (at: 0 | 1) => pairs.map((pair) => pair[at]).join(', ');
     console.log(
-      `  ${way}: peak RSS ${once} MB for ${FEW} records, ${list(0)} MB for the same ${times} times, ${list(1)} MB for ${records}`,
+      `  ${way} (node ${flags.join(' ')}): peak RSS ${list(0)} MB for ${FEW} records, ${list(1)} MB for ${records}`,
     );
     ratios.push({
-      name: `${way}, peak RSS for ${records} records / for ${FEW} read ${times} times`,
+      name: `${way}, peak RSS for ${records} records / for ${FEW}, each read once`,
       values: pairs.map(([least, most]) => most / least),
       target: {
         bound: 'at most',
@@ -143,11 +145,32 @@ async function memory(folder: string, records: number): Promise<Ratio[]> {
   return ratios;
 }
 
+/** As `npm run restore` starts Node.js. */
+async function restoreFlags(): Promise<readonly string[]> {
+  const { scripts } = JSON.parse(await readFile(join(import.meta.dirname, '../package.json'), 'utf8'));
+  return String(scripts.restore)
+    .split(' ')
+    .filter((word) => word.startsWith('--'));
+}
+
+/** As the template has the function start Node.js. */
+async function verificationFlags(): Promise<readonly string[]> {
+  const described = readDeployment(await assemblyOf(STAGE_DEFAULT))
+    .ofType('AWS::Lambda::Function', stageConfig().regions.primary)
+    .find(({ physicalId }) => physicalId.includes('-verification'));
+  const environment = described?.properties['Environment'] as
+    | { readonly Variables: Readonly<Record<string, string>> }
+    | undefined;
+  if (!environment) throw new Error('expected a verification function in the template, got none');
+  return environment.Variables['NODE_OPTIONS']?.split(' ') ?? [];
+}
+
 /** In MB, of a process that does nothing else. */
-async function peakOf(way: ReaderOptions['way'], corpus: Corpus, times: number): Promise<number> {
-  const side = await startSide<ReaderAnswers>('restore/reader.ts', { corpus, way } satisfies ReaderOptions);
+async function peakOf(way: ReaderOptions['way'], corpus: Corpus, flags: readonly string[]): Promise<number> {
+  const options = { corpus, way } satisfies ReaderOptions;
+  const side = await startSide<ReaderAnswers>('restore/reader.ts', options, flags);
   try {
-    for (let time = 0; time < times; time += 1) await side.ask('read');
+    await side.ask('read');
     return Math.round((await side.ask('peak')) / 1_000_000);
   } finally {
     side.end();

@@ -1,19 +1,18 @@
 // A file of a backup into a scratch table, and the table read back, each as far as time allows: what was done is told,
 // and the next invocation goes on from there.
-import { Readable } from 'node:stream';
+import { createHash } from 'node:crypto';
 import { createGunzip } from 'node:zlib';
 import type { BackupProblem } from '../protocol/backup-verdicts.ts';
 import { type ExportedItem, ExportFileError, parseLine } from '../protocol/export-files.ts';
+import { ExportStream } from '../protocol/export-stream.ts';
 import { contentOfExported } from '../protocol/exported-records.ts';
 import { ATTRIBUTES } from '../protocol/items.ts';
-import { lineBatches } from '../protocol/lines.ts';
 import { sha256Of } from './core/canonical.ts';
 import type { LoadedPart, ScratchFacts, ScratchPage, ScratchStep } from './core/scratch.ts';
 import { StateDigest } from './core/state-digest.ts';
 import type { ScratchTables } from './store/scratch-table.ts';
 import { StoreUnavailableError } from './store/store.ts';
 
-const CHUNK_BYTES = 256 * 1024;
 /** Put at once, whichever is reached first; then time is looked at. */
 const GROUP_ITEMS_MAX = 400;
 const GROUP_BYTES_MAX = 8 * 1024 * 1024;
@@ -85,11 +84,15 @@ export async function loadFile(
 
   try {
     if (!bytes) throw new ExportFileError(file.key, undefined, 'a file, as when it was checked', 'none');
-    for await (const group of groupsOf(linesOf(bytes, file.itemCount), fromLine)) {
-      await putAll(group);
-      if (!isTimeUp()) continue;
-      isWhole = fromLine + lines >= file.itemCount;
-      break;
+    // A partition without items may have a file without a byte.
+    if (file.itemCount > 0) {
+      const stream = new ExportStream(bytes, { createHash, createGunzip });
+      for await (const group of groupsOf(stream.lines(), fromLine)) {
+        await putAll(group);
+        if (!isTimeUp()) continue;
+        isWhole = fromLine + lines >= file.itemCount;
+        break;
+      }
     }
   } catch (error) {
     if (error instanceof TableTrouble) throw error.cause;
@@ -130,23 +133,6 @@ export async function readBack(
   }
   const isDone = places.every((place) => place === 'ended');
   return { ...facts.sum, after: isDone ? undefined : JSON.stringify(places) };
-}
-
-/** Of a data file. A partition without items may have a file without a byte. */
-export async function* linesOf(
-  bytes: AsyncIterable<Uint8Array>,
-  itemCount: number,
-): AsyncGenerator<readonly string[]> {
-  if (itemCount === 0) return;
-  const source = Readable.from(bytes, { objectMode: false });
-  const unpacked = createGunzip({ chunkSize: CHUNK_BYTES });
-  source.on('error', (error) => unpacked.destroy(error));
-  try {
-    yield* lineBatches(source.pipe(unpacked));
-  } finally {
-    source.destroy();
-    unpacked.destroy();
-  }
 }
 
 async function* groupsOf(

@@ -41,6 +41,8 @@ export interface FunctionSpec {
   readonly timeoutS: number;
   /** @default `capacity.memoryMb` */
   readonly memoryMb?: number;
+  /** Of Node.js, as `NODE_OPTIONS`: https://nodejs.org/api/cli.html#node_optionsoptions @default its own */
+  readonly nodeOptions?: string;
   readonly table?: TableNeeds;
   readonly audit?: AuditNeeds;
   /** Writes the journal into the backup buckets. */
@@ -154,10 +156,12 @@ export const FUNCTIONS = {
   // Asks for exports and leaves; waits up to half of this for a moment to become restorable (lambdas/routes/backup.ts).
   backup: { service: 'backup', timeoutS: 300, table: { actions: ['GetItem', 'UpdateItem'] } },
   // Works for two thirds of this, and leaves the rest of a backup to the next call (lambdas/routes/verification.ts). What
-  // the audit archive lacks by the journal's word it brings from the others'.
+  // the audit archive lacks by the journal's word it brings from the others'. Left alone V8 doubles its young generation
+  // while there is much to read, whatever little of it lives; the benchmark holds what a large backup takes (`bench`).
   verification: {
     service: 'verification',
     timeoutS: 900,
+    nodeOptions: '--max-semi-space-size=8',
     table: { actions: ['GetItem', 'UpdateItem'] },
     audit: { entries: ['PutObject', 'GetObject'], payloads: ['PutObject', 'GetObject'], peers: true },
     schedule: { every: 'quarter', does: 'Backups are proven, file by file, and the journal is kept whole' },

@@ -1,6 +1,6 @@
-// Which records newer sources have spoken for, and up to which commit version, in some 37 bytes a record: keys as 128
-// bits of their SHA-256, in one table of typed arrays, so that millions of them cost no objects. As bytes it goes to those
-// who read the full backup elsewhere.
+// Which records newer sources have spoken for, and up to which commit version, in 44 to 88 bytes a record, as full as
+// the table is: keys as 128 bits of their SHA-256, in typed arrays, so that millions of them cost no objects; while it
+// doubles, half as much again. As bytes, 33 a record, it goes to those who read the full backup elsewhere.
 import { laneOf } from './digest-sums.ts';
 import { isVersion, type Version } from './versions.ts';
 

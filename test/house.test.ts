@@ -8,6 +8,8 @@ import { test } from 'node:test';
 const ROOT = normalize(join(import.meta.dirname, '..'));
 const LINES_MAX = 400;
 
+const BENCH_FOLDERS = [/^bench\//, /^rehearsal\//, /^client\//, /^protocol\//, /^config\//];
+
 /** For the first rule that a file's path matches: what its relative imports may point into, and which packages. */
 const RULES: readonly { files: RegExp; folders: readonly RegExp[]; packages: RegExp }[] = [
   { files: /^protocol\//, folders: [/^protocol\//], packages: /^$/ },
@@ -35,19 +37,17 @@ const RULES: readonly { files: RegExp; folders: readonly RegExp[]; packages: Reg
     folders: [/^rehearsal\//, /^client\//, /^protocol\//, /^config\//],
     packages: /./,
   },
+  // What is measured in process: how a restore reads and writes, and how the verification reads.
   {
-    files: /^bench\//,
+    files: /^bench\/restore[./]/,
     folders: [
-      /^bench\//,
-      /^rehearsal\//,
-      /^client\//,
-      /^protocol\//,
-      /^config\//,
-      /^bin\/(buckets\.ts$|restore\/)/,
+      ...BENCH_FOLDERS,
+      /^bin\/(buckets|restore\/(inventory|sinks|states|target))\.ts$/,
       /^lambdas\/file-reading\.ts$/,
     ],
     packages: /./,
   },
+  { files: /^bench\//, folders: BENCH_FOLDERS, packages: /./ },
 ];
 
 const sources = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '*.ts'], {

@@ -3,11 +3,10 @@
 // that grows with what changed since the full backup and not with the table. A unit of work is one data file; whoever
 // has the index of what is newer can do any of them, here or elsewhere.
 import { createHash } from 'node:crypto';
-import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import type { ExportFile } from '../../protocol/export-files.ts';
+import { ExportStream } from '../../protocol/export-stream.ts';
 import { KeyIndex } from '../../protocol/key-index.ts';
-import { lineBatches } from '../../protocol/lines.ts';
 import { LayerReader, type UnitFacts, UnitSum } from '../../protocol/reading-layers.ts';
 import type { Wanted } from '../../protocol/restored-items.ts';
 import type { ScopeTest } from '../../protocol/restoring.ts';
@@ -60,8 +59,6 @@ export interface StatesOptions {
 }
 
 const FILES_AT_ONCE = 4;
-/** Unpacked on another thread, so far ahead of what is being looked at. */
-const CHUNK_BYTES = 256 * 1024;
 
 export function unitName({ known: { prefix } }: Layer, index: number): string {
   return `${prefix}#${index}`;
@@ -226,37 +223,24 @@ async function eachLine(
     if (itemCount > 0) broken(`${key}: no such file`);
     return;
   }
-  const md5 = createHash('md5');
-  let size = 0;
-  async function* hashed(source: AsyncIterable<Uint8Array>) {
-    for await (const piece of source) {
-      md5.update(piece);
-      size += piece.length;
-      yield piece;
-    }
-  }
-  const source = Readable.from(hashed(bytes), { objectMode: false });
-  const unpacked = createGunzip({ chunkSize: CHUNK_BYTES });
-  // An error of the source ends what is unpacked with the same error.
-  source.on('error', (error) => unpacked.destroy(error));
+  const stream = new ExportStream(bytes, { createHash, createGunzip });
   let taking = false;
   try {
-    for await (const lines of lineBatches(source.pipe(unpacked))) {
+    for await (const lines of stream.lines()) {
       taking = true;
       await take(lines);
       taking = false;
     }
   } catch (error) {
-    source.destroy();
     // A partition without items may have a file without a byte.
-    if (taking || !(size > 0 || itemCount > 0)) {
+    if (taking || !(stream.size > 0 || itemCount > 0)) {
       if (taking) throw error;
       return;
     }
     broken(`${key}: ${error instanceof Error ? error.message : String(error)}`);
     return;
   }
-  const got = md5.digest('base64');
+  const got = stream.md5Base64();
   if (got !== md5Base64) broken(`${key}: expected the MD5 ${md5Base64} of its manifest, got ${got}`);
 }
 

@@ -122,6 +122,7 @@ export class ServiceFunction extends Construct {
         ...(spec.table ? { TABLE_NAME: tableName(stage) } : {}),
         ...(spec.audit ? { AUDIT_BUCKETS: JSON.stringify(auditBuckets(Stack.of(this), config)) } : {}),
         ...(spec.journal ? { BACKUP_BUCKETS: JSON.stringify(backupBuckets(Stack.of(this), config)) } : {}),
+        ...(spec.nodeOptions === undefined ? {} : { NODE_OPTIONS: spec.nodeOptions }),
         ...(spec.usesKey ? { KEY_ARN: key.keyArn } : {}),
         ...(name === 'authorizer'
           ? {

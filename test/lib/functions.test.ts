@@ -91,7 +91,8 @@ test('gets the environment of the contract and nothing else', () => {
     sweeper: ['AUDIT_BUCKETS', 'TABLE_NAME'],
     backup: ['BACKUP_BUCKETS', 'KEY_ARN', 'TABLE_ARN', 'TABLE_NAME'],
     verification: [
-      ...['AUDIT_BUCKETS', 'BACKUP_BUCKETS', 'BACKUP_LOCKS', 'KEY_ARN', 'SCRATCH_PREFIX', 'TABLE_NAME'],
+      ...['AUDIT_BUCKETS', 'BACKUP_BUCKETS', 'BACKUP_LOCKS', 'KEY_ARN', 'NODE_OPTIONS', 'SCRATCH_PREFIX'],
+      'TABLE_NAME',
     ],
     scrubber: ['SCRUB_ITEMS', 'TABLE_NAME'],
     restore: ['BACKUP_BUCKETS', 'QUEUE_URL', 'TABLE_NAME'],
