@@ -52,6 +52,7 @@ export function backupOutcome(
       records: proven.planting.records,
       plantedMs: proven.took.plantedMs,
       verifiedMs: proven.took.verifiedMs,
+      loadedInto: proven.loaded,
       ...facts,
       restores: restores.map(({ exitCode, ending, why, startedAt, endedAt: at, counts: done }) => ({
         ...{ exitCode, ending, why, ms: at - startedAt, counts: done },

@@ -1,6 +1,7 @@
 // What these drills start from: a table full of records, and of the midnight after they were planted a daily backup in
 // every Region that is verified. Planting, exports and verification are the real ones; only the clock was set so that
 // midnight comes soon.
+import type { BackupVerdict } from '../../../protocol/backup-verdicts.ts';
 import { backupPrefix } from '../../../protocol/backups.ts';
 import type { Planting } from '../../planting.ts';
 import { Stopping } from '../stopping.ts';
@@ -16,6 +17,8 @@ export interface Proven {
   readonly prefix: string;
   /** Regions in which it is verified. */
   readonly verified: readonly string[];
+  /** Those of them that also loaded all of it into a scratch table and read it back. */
+  readonly loaded: readonly string[];
   readonly took: { readonly plantedMs: number; readonly verifiedMs: number };
 }
 
@@ -31,6 +34,8 @@ const PLANTED_PER_S = 800;
 /** Nobody has to wait for the five minutes that the latest restorable time lags: nothing here is measured by them. */
 const LATEST_LAG_MS = 5_000;
 const LOOK_EVERY_MS = 500;
+const BACKUP_TRIES = 3;
+const SAID_CHARS = 600;
 const VERIFIED_WITHIN_MS = 20 * 60_000;
 /** As the template has it: twenty minutes past. */
 const HOURLY_AFTER_MS = 20 * 60_000;
@@ -60,15 +65,42 @@ export async function provenSystem(fresh: FreshSystem, options: ProvingOptions):
   const reads = new BucketReads(system);
   try {
     onStep(`every Region backs up: ${prefix}`);
-    await stopping.orStopped(
-      Promise.all(reads.regions.map((region) => system.runSchedule(region, 'backup-daily'))),
-    );
-    const verified = await verifiedIn(system, reads, prefix, stopping);
+    await stopping.orStopped(Promise.all(reads.regions.map((region) => backedUp(system, region, onStep))));
+    const found = await verifiedIn(system, reads, prefix, stopping);
     const verifiedMs = Date.now() - midnight;
-    onStep(`verified in ${verified.join(', ')}, ${Math.round(verifiedMs / 1_000)} s after midnight`);
-    return { system, planting, midnight, prefix, verified, took: { plantedMs, verifiedMs } };
+    const verified = found.map(({ region }) => region);
+    const loaded = found.filter(({ verdict }) => verdict.loaded).map(({ region }) => region);
+    onStep(
+      `verified in ${verified.join(', ')}, loaded into a scratch table in ${loaded.join(', ') || 'none'}, ${Math.round(verifiedMs / 1_000)} s after midnight`,
+    );
+    return { system, planting, midnight, prefix, verified, loaded, took: { plantedMs, verifiedMs } };
   } finally {
     reads.close();
+  }
+}
+
+/** Calls the backup function as its schedule would, which calls it again where it fails. @throws DrillError it never went well */
+async function backedUp(
+  system: StoredSystem,
+  region: string,
+  onStep: ProvingOptions['onStep'],
+): Promise<void> {
+  const said: string[] = [];
+  const stop = system.listen((event) => {
+    if (event.type === 'log' && event.from === region && event.line.includes('"level":"ERROR"'))
+      said.push(event.line.slice(0, SAID_CHARS));
+  });
+  try {
+    for (let tried = 1; ; tried += 1)
+      try {
+        return await system.runSchedule(region, 'backup-daily');
+      } catch (error) {
+        const why = `${region}: ${error instanceof Error ? error.message : error}; ${said.at(-1) ?? 'its log says nothing'}`;
+        if (tried === BACKUP_TRIES) throw new DrillError(why, { cause: error });
+        onStep(`${why}; called again`);
+      }
+  } finally {
+    stop();
   }
 }
 
@@ -78,7 +110,7 @@ async function verifiedIn(
   reads: BucketReads,
   prefix: string,
   stopping: Stopping,
-): Promise<readonly string[]> {
+): Promise<readonly { readonly region: string; readonly verdict: BackupVerdict }[]> {
   const giveUpAt = Date.now() + VERIFIED_WITHIN_MS;
   return stopping.orStopped(
     Promise.all(
@@ -86,7 +118,7 @@ async function verifiedIn(
         for (;;) {
           await system.runSchedule(region, 'verification');
           const found = await reads.verdict(region, prefix);
-          if (found?.verdict === 'verified') return region;
+          if (found?.verdict === 'verified') return { region, verdict: found };
           if (found !== undefined)
             throw new DrillError(
               `${prefix} in ${region} is ${found.verdict}: ${found.problems[0]?.what ?? 'it does not say why'}`,
