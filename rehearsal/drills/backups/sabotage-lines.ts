@@ -50,8 +50,8 @@ export interface SabotageLimits {
   readonly prefix: string;
 }
 
-/** Two periods of an hour, and the minute in which it is looked at. */
-const CLEARS_MS_MAX = 2 * 3_600_000 + 60_000;
+/** Two periods of an hour, which end with whole minutes, and the minute until it is looked at. */
+const CLEARS_MS_MAX = 2 * 3_600_000 + 2 * 60_000;
 
 export function sabotageLines(seen: SabotageSeen, limits: SabotageLimits): readonly Line[] {
   const { thirdRegion, prefix } = limits;
