@@ -3,16 +3,15 @@
 // operator's own credentials.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { type Config, defineConfig, regionsOf, type StageConfig } from '../config/config.ts';
-import { STAGES } from '../config/stages.ts';
+import { regionsOf } from '../config/config.ts';
 import { bucketName } from '../lib/names.ts';
 import type { RecordKey } from '../protocol/names.ts';
 import { fill } from './audit/fill.ts';
 import { type AuditPlace, openPlace } from './audit/places.ts';
 import { Arrival } from './audit/verify.ts';
 import { verifyAll } from './audit/verify-all.ts';
-import { type Everywhere, openEverywhere } from './everywhere.ts';
-import { type TableAddress, tableFrom, WHERE_OPTIONS } from './routing/where.ts';
+import { type Asked, askedFrom, type Everywhere, openEverywhere } from './everywhere.ts';
+import { WHERE_OPTIONS } from './routing/where.ts';
 
 const USAGE = `npm run audit -- verify [--tenant T --collection C --id I | all] [--region R]... [--wait SECONDS]
 npm run audit -- fill --region R
@@ -30,13 +29,8 @@ Exit code: 0 everything holds, 1 something is broken, 2 could not run.`;
 const BROKEN = 1;
 const COULD_NOT_RUN = 2;
 
-interface Command {
+interface Command extends Asked {
   readonly what: 'verify' | 'fill';
-  readonly stage: string;
-  readonly table: TableAddress;
-  readonly config: Config;
-  /** Whose buckets. */
-  readonly regions: readonly string[];
   readonly record: RecordKey | undefined;
   readonly waitMs: number;
 }
@@ -58,27 +52,18 @@ async function commandFrom(args: readonly string[]): Promise<Command | 'help'> {
     },
   });
   if (values.help) return 'help';
-  const { region, wait } = values;
+  const { wait } = values;
   const [what, ...others] = positionals;
   const isAll = what === 'verify' && others.length === 1 && others[0] === 'all';
   if ((what !== 'verify' && what !== 'fill') || (others.length > 0 && !isAll))
     throw new RangeError(`expected verify or fill, got "${positionals.join(' ')}"`);
   const record = recordFrom(values, what);
   if (isAll && record) throw new RangeError('expected all or one record, got both');
-  if (what === 'fill' && region?.length !== 1)
-    throw new RangeError(`fill takes one --region, got ${region?.length ?? 0}`);
-  const { stage, ...table } = await tableFrom(values);
-  const config = defineConfig(stage, STAGES[stage] as StageConfig);
-  const all = regionsOf(config);
-  for (const it of region ?? [])
-    if (!all.includes(it)) throw new RangeError(`--region is one of ${all.join(', ')}, got "${it}"`);
+  const asked = await askedFrom(what, values);
   if (!/^\d{1,4}$/.test(wait)) throw new RangeError(`--wait is in whole seconds, got "${wait}"`);
   return {
     what,
-    stage,
-    table,
-    config,
-    regions: [...new Set(region ?? all)],
+    ...asked,
     record,
     waitMs: Number(wait) * 1_000,
   };

@@ -1,16 +1,15 @@
 // `npm run journal`: whether each region's change journal is whole, and bringing into one what it lacks. Reads and writes
 // the backup buckets with the operator's own credentials.
 import { parseArgs } from 'node:util';
-import { type Config, defineConfig, regionsOf, type StageConfig } from '../config/config.ts';
-import { STAGES } from '../config/stages.ts';
+import { regionsOf } from '../config/config.ts';
 import { bucketName } from '../lib/names.ts';
 import { journalHour, journalHourMs } from '../protocol/journal.ts';
-import { type Everywhere, openEverywhere } from './everywhere.ts';
+import { type Asked, askedFrom, type Everywhere, openEverywhere } from './everywhere.ts';
 import { bringHome, fillJournal, parkedOf } from './journal/fill.ts';
 import { type JournalPlace, openJournalPlace } from './journal/places.ts';
 import { verifyJournal } from './journal/verify.ts';
 import { linesOf } from './journal/words.ts';
-import { type TableAddress, tableFrom, WHERE_OPTIONS } from './routing/where.ts';
+import { WHERE_OPTIONS } from './routing/where.ts';
 
 const USAGE = `npm run journal -- verify [--region R]... [--since HOUR]
 npm run journal -- fill --region R [--since HOUR]
@@ -27,12 +26,8 @@ Exit code: 0 nothing is missing, 1 something is, 2 could not run.`;
 const MISSING = 1;
 const COULD_NOT_RUN = 2;
 
-interface Command {
+interface Command extends Asked {
   readonly what: 'verify' | 'fill';
-  readonly stage: string;
-  readonly table: TableAddress;
-  readonly config: Config;
-  readonly regions: readonly string[];
   readonly since: string | undefined;
   readonly waitMs: number;
 }
@@ -52,22 +47,15 @@ async function commandFrom(args: readonly string[]): Promise<Command | 'help'> {
     },
   });
   if (values.help) return 'help';
-  const { region, since, wait } = values;
+  const { since, wait } = values;
   const [what, ...others] = positionals;
   if ((what !== 'verify' && what !== 'fill') || others.length > 0)
     throw new RangeError(`expected verify or fill, got "${positionals.join(' ')}"`);
-  if (what === 'fill' && region?.length !== 1)
-    throw new RangeError(`fill takes one --region, got ${region?.length ?? 0}`);
-  const { stage, ...table } = await tableFrom(values);
-  const config = defineConfig(stage, STAGES[stage] as StageConfig);
-  const all = regionsOf(config);
-  for (const it of region ?? [])
-    if (!all.includes(it)) throw new RangeError(`--region is one of ${all.join(', ')}, got "${it}"`);
+  const asked = await askedFrom(what, values);
   if (since !== undefined && journalHourMs(since) === undefined)
     throw new RangeError(`--since is an hour such as ${journalHour(0)}, got "${since}"`);
   if (!/^\d{1,6}$/.test(wait)) throw new RangeError(`--wait is in whole seconds, got "${wait}"`);
-  const regions = [...new Set(region ?? all)];
-  return { what, stage, table, config, regions, since, waitMs: Number(wait) * 1_000 };
+  return { what, ...asked, since, waitMs: Number(wait) * 1_000 };
 }
 
 interface Opened extends Everywhere<JournalPlace> {

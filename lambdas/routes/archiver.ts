@@ -5,6 +5,7 @@ import type { DynamoDBBatchResponse } from 'aws-lambda';
 import { type AuditEntry, auditKey, lostElsewhere } from '../../protocol/audit.ts';
 import { recordPk, type StoredItem } from '../../protocol/items.ts';
 import { METRICS } from '../../protocol/metrics.ts';
+import { mapAtOnce } from '../at-once.ts';
 import type { AuditRegions } from '../audit-regions.ts';
 import {
   type Archivable,
@@ -143,7 +144,7 @@ export function createArchiver(parts: ArchiverParts) {
       if (last && (await trims)) await trim(last);
     }
 
-    await eachAtOnce(RECORDS_AT_ONCE, imagesByRecord(event), archiveRecord);
+    await mapAtOnce(RECORDS_AT_ONCE, imagesByRecord(event), archiveRecord);
     for (const { dynamodb } of event.Records) {
       const head = unseenHeadOf(dynamodb?.OldImage, dynamodb?.NewImage);
       if (head) gaps.suspect(head);
@@ -174,17 +175,4 @@ function imagesByRecord(event: StreamEvent): readonly (readonly Delivered[])[] {
     byRecord.set(pk, images);
   }
   return [...byRecord.values()];
-}
-
-async function eachAtOnce<T>(
-  atOnce: number,
-  items: readonly T[],
-  act: (item: T) => Promise<void>,
-): Promise<void> {
-  const queue = items.values();
-  await Promise.all(
-    Array.from({ length: Math.min(atOnce, items.length) }, async () => {
-      for (const item of queue) await act(item);
-    }),
-  );
 }

@@ -4,6 +4,7 @@
 import type { ExportedItem } from '../../protocol/export-files.ts';
 import { ATTRIBUTES } from '../../protocol/items.ts';
 import { METRICS } from '../../protocol/metrics.ts';
+import { mapAtOnce } from '../at-once.ts';
 import { itemFault, itemName } from '../core/item-faults.ts';
 import {
   beginScrub,
@@ -237,19 +238,4 @@ function placeOf(item: ExportedItem): ItemPlace {
     return value && 'S' in value ? value.S : '';
   };
   return { pk: textIn(ATTRIBUTES.pk), sk: textIn(ATTRIBUTES.sk) };
-}
-
-async function mapAtOnce<T, R>(
-  atOnce: number,
-  values: readonly T[],
-  act: (value: T) => Promise<R>,
-): Promise<readonly R[]> {
-  const results: R[] = [];
-  const queue = values.entries();
-  await Promise.all(
-    Array.from({ length: Math.min(atOnce, values.length) }, async () => {
-      for (const [at, value] of queue) results[at] = await act(value);
-    }),
-  );
-  return results;
 }
