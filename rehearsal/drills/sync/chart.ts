@@ -55,23 +55,33 @@ export function syncSection(heading: string, drawn: Drawn, notes: readonly strin
   };
 }
 
-function settledChart({ history, regions, startedAt, endedAt, marks }: Drawn): string {
-  const frame = frameOf(startedAt, endedAt, HEIGHT, marks);
+function settledChart({ history, ...drawn }: Drawn): string {
   const answers = history.sent.flatMap(({ answer, region }) =>
-    answer === undefined ? [] : [{ endedAt: answer.at, region, settles: SETTLING.has(answer.verdict) }],
+    answer === undefined ? [] : [{ endedAt: answer.at, region, ok: SETTLING.has(answer.verdict) }],
   );
+  return servedChart(answers, 'operations/s', 'Operations settled per second by region', drawn);
+}
+
+/** What went well a second, by the region that did it, and on top what did not. */
+export function servedChart(
+  calls: readonly { readonly endedAt: number; readonly region: string; readonly ok: boolean }[],
+  unit: string,
+  title: string,
+  { regions, startedAt, endedAt, marks }: Omit<Drawn, 'history'>,
+): string {
+  const frame = frameOf(startedAt, endedAt, HEIGHT, marks);
   const { bars, most } = stackedBars(frame, [
     ...regions.map((region) => ({
       style: regionStyle(regions, region),
-      perSecond: countPerSecond(answers, frame, (it) => (it.settles && it.region === region ? 1 : 0)),
+      perSecond: countPerSecond(calls, frame, (it) => (it.ok && it.region === region ? 1 : 0)),
     })),
-    { style: 'failed', perSecond: countPerSecond(answers, frame, (it) => (it.settles ? 0 : 1)) },
+    { style: 'failed', perSecond: countPerSecond(calls, frame, ({ ok }) => (ok ? 0 : 1)) },
   ]);
   return svg(
     frame,
-    'Operations settled per second by region',
+    title,
     [
-      yAxis(frame, [0, most / 2, most], (value) => value / most, 'operations/s'),
+      yAxis(frame, [0, most / 2, most], (value) => value / most, unit),
       timeAxis(frame, startedAt, 's'),
       bars,
       markers(frame),
