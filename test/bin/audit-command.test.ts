@@ -10,22 +10,9 @@ import { sha256Of } from '../../lambdas/core/canonical.ts';
 import { losingPayloadKey } from '../../protocol/audit.ts';
 import { recordPk } from '../../protocol/items.ts';
 import type { RecordKey } from '../../protocol/names.ts';
-import { startAws } from '../../rehearsal/aws/aws.ts';
-import { credentialsOf, OPERATOR } from '../../rehearsal/aws/credentials.ts';
 import { trailOf } from '../lambdas/audit-trail.ts';
-import {
-  ACCOUNT,
-  deploymentOf,
-  keys,
-  PRIMARY,
-  QUORUM,
-  REGIONS,
-  recordsTable,
-  resource,
-  STANDBY,
-  TABLE,
-} from '../rehearsal/fake-deployment.ts';
-import { runCommand } from './running.ts';
+import { PRIMARY, QUORUM, STANDBY, TABLE } from '../rehearsal/fake-deployment.ts';
+import { runCommand, startWithBuckets } from './running.ts';
 
 const NOTE: RecordKey = { tenant: 'acme', collection: 'notes', id: 'n1' };
 const LARGE = JSON.stringify({ text: 'x'.repeat(20_000) });
@@ -35,21 +22,7 @@ const audit = (args: readonly string[], environment?: Readonly<Record<string, st
   runCommand('audit', args, environment);
 
 test('on a table and buckets as AWS has them: verifies, fills, verifies again', async () => {
-  const bucketOf = (region: string) => `eden-field-dev-audit-${region}-${ACCOUNT}`;
-  const buckets = REGIONS.map((region) =>
-    resource(
-      'AWS::S3::Bucket',
-      {},
-      { region, physicalId: bucketOf(region), arn: `arn:aws:s3:::${bucketOf(region)}` },
-    ),
-  );
-  const aws = await startAws({ deployment: deploymentOf(...keys(), recordsTable(), ...buckets) });
-  const credentials = credentialsOf(OPERATOR, PRIMARY);
-  const environment = {
-    AWS_ENDPOINT_URL: aws.endpoint,
-    AWS_ACCESS_KEY_ID: credentials.accessKeyId,
-    AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
-  };
+  const { aws, bucketOf, credentials, environment } = await startWithBuckets('audit');
   const client = { endpoint: aws.endpoint, credentials };
   const dynamodb = new DynamoDBClient({ ...client, region: PRIMARY });
   const state = join(tmpdir(), `eden-audit-${process.pid}.json`);

@@ -8,21 +8,9 @@ import type { JournalPlace } from '../../bin/journal/places.ts';
 import { verifyJournal } from '../../bin/journal/verify.ts';
 import { linesOf } from '../../bin/journal/words.ts';
 import { JOURNAL_PARKED_PREFIX, parkedKey, type SealedSegment } from '../../protocol/journal.ts';
-import { startAws } from '../../rehearsal/aws/aws.ts';
-import { credentialsOf, OPERATOR } from '../../rehearsal/aws/credentials.ts';
 import { StreamedTable, segmentsOf, zipped } from '../lambdas/journal-world.ts';
-import {
-  ACCOUNT,
-  deploymentOf,
-  keys,
-  PRIMARY,
-  QUORUM,
-  REGIONS,
-  recordsTable,
-  resource,
-  STANDBY,
-} from '../rehearsal/fake-deployment.ts';
-import { runCommand } from './running.ts';
+import { PRIMARY, QUORUM, STANDBY } from '../rehearsal/fake-deployment.ts';
+import { runCommand, startWithBuckets } from './running.ts';
 
 const T = Date.UTC(2025, 6, 1, 5);
 const HOUR = 3_600_000;
@@ -193,21 +181,7 @@ const journal = (args: readonly string[], environment?: Readonly<Record<string, 
   runCommand('journal', args, environment);
 
 test('as a command, on buckets as AWS has them: verifies, fills, verifies again', async () => {
-  const bucketOf = (region: string) => `eden-field-dev-backup-${region}-${ACCOUNT}`;
-  const buckets = REGIONS.map((region) =>
-    resource(
-      'AWS::S3::Bucket',
-      {},
-      { region, physicalId: bucketOf(region), arn: `arn:aws:s3:::${bucketOf(region)}` },
-    ),
-  );
-  const aws = await startAws({ deployment: deploymentOf(...keys(), recordsTable(), ...buckets) });
-  const credentials = credentialsOf(OPERATOR, PRIMARY);
-  const environment = {
-    AWS_ENDPOINT_URL: aws.endpoint,
-    AWS_ACCESS_KEY_ID: credentials.accessKeyId,
-    AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
-  };
+  const { aws, bucketOf, credentials, environment } = await startWithBuckets('backup');
   try {
     const table = new StreamedTable(T);
     for (let index = 0; index < 6; index += 1) table.write(`n${index % 2}`, T + index * 60_000, `${index}`);

@@ -1,7 +1,18 @@
-// A command of `bin/` as an operator runs it: a process of its own, with somebody's keys.
+// A command of `bin/` as an operator runs it: a process of its own, with somebody's keys, on buckets as AWS has them.
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { startAws } from '../../rehearsal/aws/aws.ts';
+import { credentialsOf, OPERATOR } from '../../rehearsal/aws/credentials.ts';
+import {
+  ACCOUNT,
+  deploymentOf,
+  keys,
+  PRIMARY,
+  REGIONS,
+  recordsTable,
+  resource,
+} from '../rehearsal/fake-deployment.ts';
 
 export interface Ran {
   readonly code: number;
@@ -25,4 +36,24 @@ export async function runCommand(
   } catch (error) {
     return error as Ran;
   }
+}
+
+/** The table, a bucket of a part in every region, and an operator's environment for them. */
+export async function startWithBuckets(part: 'audit' | 'backup') {
+  const bucketOf = (region: string) => `eden-field-dev-${part}-${region}-${ACCOUNT}`;
+  const buckets = REGIONS.map((region) =>
+    resource(
+      'AWS::S3::Bucket',
+      {},
+      { region, physicalId: bucketOf(region), arn: `arn:aws:s3:::${bucketOf(region)}` },
+    ),
+  );
+  const aws = await startAws({ deployment: deploymentOf(...keys(), recordsTable(), ...buckets) });
+  const credentials = credentialsOf(OPERATOR, PRIMARY);
+  const environment = {
+    AWS_ENDPOINT_URL: aws.endpoint,
+    AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+  };
+  return { aws, bucketOf, credentials, environment };
 }
